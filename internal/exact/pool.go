@@ -1,0 +1,92 @@
+package exact
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// task does piece i of the kernel whose arguments the Engine holds. worker is in
+// [0, threads) and names the scratch memory that the piece may use.
+type task func(e *Engine, worker, i int)
+
+// pool runs the pieces of one kernel at a time on threads-1 goroutines and the
+// caller. The goroutines start in newPool and end at close.
+type pool struct {
+	threads int
+	wake    chan struct{} // one token per helper that should join the job
+	done    sync.WaitGroup
+	exit    sync.WaitGroup
+
+	// The current job; written by run before it wakes anybody.
+	e     *Engine
+	f     task
+	n     int64
+	next  atomic.Int64
+	ids   atomic.Int64
+	crash atomic.Pointer[crash]
+}
+
+type crash struct{ value any }
+
+func newPool(threads int) *pool {
+	p := &pool{threads: threads, wake: make(chan struct{}, threads)}
+	p.exit.Add(threads - 1)
+	for range threads - 1 {
+		go p.help()
+	}
+	return p
+}
+
+func (p *pool) close() {
+	close(p.wake)
+	p.exit.Wait()
+}
+
+func (p *pool) help() {
+	defer p.exit.Done()
+	for range p.wake {
+		p.work(int(p.ids.Add(1)))
+		p.done.Done()
+	}
+}
+
+// run does f for i in [0, n) and returns when all are done. A panic in a piece
+// is raised again here, in the caller's goroutine.
+func (p *pool) run(e *Engine, n int, f task) {
+	helpers := min(p.threads, n) - 1
+	if helpers <= 0 {
+		for i := range n {
+			f(e, 0, i)
+		}
+		return
+	}
+	p.e, p.f, p.n = e, f, int64(n)
+	p.next.Store(0)
+	p.ids.Store(0)
+	p.done.Add(helpers)
+	for range helpers {
+		p.wake <- struct{}{}
+	}
+	p.work(0)
+	p.done.Wait()
+	p.e, p.f = nil, nil
+	if c := p.crash.Swap(nil); c != nil {
+		panic(c.value)
+	}
+}
+
+func (p *pool) work(worker int) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.crash.CompareAndSwap(nil, &crash{v})
+			p.next.Store(p.n)
+		}
+	}()
+	for {
+		i := p.next.Add(1) - 1
+		if i >= p.n {
+			return
+		}
+		p.f(p.e, worker, int(i))
+	}
+}

@@ -1,0 +1,52 @@
+package exact
+
+// scratch is memory that kernels reuse from call to call. Each kernel uses the
+// slots as it likes; nothing survives in them from one kernel to the next.
+type scratch struct {
+	f [8][]float32
+	i [3][]int32
+}
+
+// floats returns slot's memory with room for n elements, contents undefined.
+func (s *scratch) floats(slot, n int) []float32 {
+	if cap(s.f[slot]) < n {
+		s.f[slot] = make([]float32, n+n/4)
+	}
+	return s.f[slot][:n]
+}
+
+// ints is floats for int32.
+func (s *scratch) ints(slot, n int) []int32 {
+	if cap(s.i[slot]) < n {
+		s.i[slot] = make([]int32, n+n/4)
+	}
+	return s.i[slot][:n]
+}
+
+// args holds the arguments of the running kernel, one field per kernel, so that
+// handing them to the workers allocates nothing.
+type args struct {
+	gemm  gemmArgs
+	norm  normArgs
+	act   actArgs
+	rope  ropeArgs
+	att   attArgs
+	ce    ceArgs
+	embed embedArgs
+	elem  elemArgs
+	adam  adamArgs
+	sum   sumArgs
+}
+
+// pieces returns how many pieces of the given size cover n.
+func pieces(n, size int) int { return (n + size - 1) / size }
+
+// span returns piece i of [0, n).
+func span(i, size, n int) (lo, hi int) { return i * size, min((i+1)*size, n) }
+
+// pieceElems is the number of elements that one piece of a cheap kernel covers,
+// so that waking a worker is worth it. It has no influence on results.
+const pieceElems = 8192
+
+// rowsPerPiece returns how many rows of dim elements make up a piece.
+func rowsPerPiece(dim int) int { return max(1, pieceElems/max(dim, 1)) }
