@@ -1,0 +1,166 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+)
+
+// RunSpec defines a run. It selects built-in models, rules and codecs and carries no code, so following one can execute
+// nothing on a contributor's machine. Two people with one RunSpec get the same genesis bit for bit. In run.toml and in
+// the canonical CBOR the fields have the same names.
+type RunSpec struct {
+	Name    string `toml:"name" cbor:"name"`       // 1 to 64 printable ASCII characters
+	Seed    uint64 `toml:"seed" cbor:"seed"`       // everything random derives from the RunID, which this enters
+	Engine  string `toml:"engine" cbor:"engine"`   // arithmetic profile and version; "exact-f32/1"
+	Founder PeerID `toml:"founder" cbor:"founder"` // signs the Genesis
+
+	Model     ModelSpec     `toml:"model" cbor:"model"`
+	Data      DataSpec      `toml:"data" cbor:"data"`
+	Train     TrainSpec     `toml:"train" cbor:"train"`
+	Outer     OuterSpec     `toml:"outer" cbor:"outer"`
+	Codec     CodecSpec     `toml:"codec" cbor:"codec"`
+	Aggregate AggregateSpec `toml:"aggregate" cbor:"aggregate"`
+	Verify    VerifySpec    `toml:"verify" cbor:"verify"`
+	Payout    PayoutSpec    `toml:"payout" cbor:"payout"`
+	Quorum    QuorumSpec    `toml:"quorum" cbor:"quorum"`
+	Deadlines DeadlineSpec  `toml:"deadlines" cbor:"deadlines"`
+}
+
+// ModelSpec is the shape of a model family.
+type ModelSpec struct {
+	Family    string  `toml:"family" cbor:"family"`         // "llama"
+	Dim       int     `toml:"dim" cbor:"dim"`               // embedding width, a multiple of Heads
+	Layers    int     `toml:"layers" cbor:"layers"`         // decoder blocks
+	Heads     int     `toml:"heads" cbor:"heads"`           // query heads; Dim/Heads is even
+	KVHeads   int     `toml:"kv_heads" cbor:"kv_heads"`     // key and value heads, divides Heads
+	FFN       int     `toml:"ffn" cbor:"ffn"`               // width of the SwiGLU layer
+	Vocab     int     `toml:"vocab" cbor:"vocab"`           // tokens; 256 for bytes
+	Context   int     `toml:"context" cbor:"context"`       // tokens per sequence, T
+	NormEps   float64 `toml:"norm_eps" cbor:"norm_eps"`     // RMSNorm epsilon
+	RopeTheta float64 `toml:"rope_theta" cbor:"rope_theta"` // RoPE base
+	Tied      bool    `toml:"tied" cbor:"tied"`             // the head shares the embedding
+}
+
+// DataSpec names the dataset. The manifest lists the chunks; peers fetch both by digest.
+type DataSpec struct {
+	Manifest  Digest `toml:"manifest" cbor:"manifest"`   // MerkleRoot of the canonical Manifest
+	Tokenizer string `toml:"tokenizer" cbor:"tokenizer"` // "bytes"
+	Tokens    uint64 `toml:"tokens" cbor:"tokens"`       // length of the whole dataset
+	Holdout   uint64 `toml:"holdout" cbor:"holdout"`     // last tokens of it, never trained on
+}
+
+// TrainSpec is the inner optimisation that each peer runs: AdamW (Loshchilov and Hutter 2019), moments reset each round.
+type TrainSpec struct {
+	Rounds      uint32  `toml:"rounds" cbor:"rounds"`
+	Steps       uint32  `toml:"steps" cbor:"steps"`     // H, inner steps per round
+	Segment     uint32  `toml:"segment" cbor:"segment"` // steps between trace states, the unit of a check; divides Steps
+	Batch       int     `toml:"batch" cbor:"batch"`     // sequences per step
+	LR          float64 `toml:"lr" cbor:"lr"`           // peak learning rate
+	MinLR       float64 `toml:"min_lr" cbor:"min_lr"`   // at the end of the cosine
+	Warmup      uint32  `toml:"warmup" cbor:"warmup"`   // linear warm-up, in steps counted over the run
+	Beta1       float64 `toml:"beta1" cbor:"beta1"`     // first moment decay
+	Beta2       float64 `toml:"beta2" cbor:"beta2"`     // second moment decay
+	Eps         float64 `toml:"eps" cbor:"eps"`         // AdamW epsilon
+	WeightDecay float64 `toml:"weight_decay" cbor:"weight_decay"`
+	Clip        float64 `toml:"clip" cbor:"clip"` // global gradient norm; 0 for none
+}
+
+// OuterSpec is the optimiser that applies the merged pseudo-gradient (DiLoCo, Douillard et al. 2023).
+type OuterSpec struct {
+	Optimiser string  `toml:"optimiser" cbor:"optimiser"` // "nesterov" or "sgd"
+	LR        float64 `toml:"lr" cbor:"lr"`
+	Momentum  float64 `toml:"momentum" cbor:"momentum"` // 0 for sgd
+}
+
+// CodecSpec is the encoding of the pseudo-gradient on its way up.
+type CodecSpec struct {
+	Up          string  `toml:"up" cbor:"up"`                     // "dense" or "sparse"
+	TopK        int     `toml:"top_k" cbor:"top_k"`               // values kept per chunk of 4096, sparse only
+	ValueBits   int     `toml:"value_bits" cbor:"value_bits"`     // 2, sparse only
+	Decay       float64 `toml:"decay" cbor:"decay"`               // error feedback decay, sparse only
+	ShardParams int     `toml:"shard_params" cbor:"shard_params"` // parameters per shard, a multiple of 4096, at most 2^24
+}
+
+// AggregateSpec is the merge rule.
+type AggregateSpec struct {
+	Rule     string  `toml:"rule" cbor:"rule"`           // "mean" or "norm-clip"
+	NormCap  float64 `toml:"norm_cap" cbor:"norm_cap"`   // norm-clip: cap as a multiple of the median norm
+	MinPeers uint32  `toml:"min_peers" cbor:"min_peers"` // a round opens with at least this many
+}
+
+// VerifySpec is the spot check of contributions.
+type VerifySpec struct {
+	Kind   string `toml:"kind" cbor:"kind"`     // "segment" or "prefix"
+	Checks uint32 `toml:"checks" cbor:"checks"` // verifiers that each draw one segment of every contribution
+	Chunks uint32 `toml:"chunks" cbor:"chunks"` // codec chunks drawn per check
+	Window uint32 `toml:"window" cbor:"window"` // W: a verdict on round r takes effect at the opening of r+W
+}
+
+// PayoutSpec is what verified work earns. Amounts are in whole tokens of the ledger, which has 18 decimals.
+type PayoutSpec struct {
+	Symbol      string `toml:"symbol" cbor:"symbol"`             // ERC-20 symbol
+	Budget      uint64 `toml:"budget" cbor:"budget"`             // sponsored for the run
+	EpochCap    uint64 `toml:"epoch_cap" cbor:"epoch_cap"`       // at most, per epoch
+	EpochRounds uint32 `toml:"epoch_rounds" cbor:"epoch_rounds"` // rounds per epoch
+	PerMillion  uint64 `toml:"per_million" cbor:"per_million"`   // earned per million verified training tokens
+}
+
+// QuorumSpec is the number of aggregators and of signatures that make a statement.
+type QuorumSpec struct {
+	Aggregators int `toml:"aggregators" cbor:"aggregators"` // n
+	Threshold   int `toml:"threshold" cbor:"threshold"`     // t
+}
+
+// Faults returns the number f of lying aggregators that the quorum outvotes: t >= ceil((n+f+1)/2), n-t >= f.
+func (q QuorumSpec) Faults() int {
+	return max(0, min(2*q.Threshold-q.Aggregators-1, q.Aggregators-q.Threshold))
+}
+
+// DeadlineSpec bounds the phases of a round, in seconds of logged time. A phase ends early when everyone is done.
+type DeadlineSpec struct {
+	Train  uint32 `toml:"train" cbor:"train"`   // Open to Freeze
+	Reveal uint32 `toml:"reveal" cbor:"reveal"` // Freeze to RevealSet
+	Check  uint32 `toml:"check" cbor:"check"`   // a verifier's time for its draw and verdicts before the duty passes on
+}
+
+// TrainFor, RevealFor and CheckFor are the deadlines as durations.
+func (d DeadlineSpec) TrainFor() time.Duration  { return time.Duration(d.Train) * time.Second }
+func (d DeadlineSpec) RevealFor() time.Duration { return time.Duration(d.Reveal) * time.Second }
+func (d DeadlineSpec) CheckFor() time.Duration  { return time.Duration(d.Check) * time.Second }
+
+// ID returns the RunID: the digest of the canonical encoding. It fails for values that have no encoding (NaN).
+func (s *RunSpec) ID() (Digest, error) {
+	b, err := Encode(s)
+	if err != nil {
+		return Digest{}, err
+	}
+	return Hash(DomainRun, b), nil
+}
+
+// DecodeSpec parses a canonical RunSpec, validates it, and checks that it has the wanted RunID.
+func DecodeSpec(data []byte, want Digest) (*RunSpec, error) {
+	var s RunSpec
+	if err := Decode(data, MaxSpec, &s); err != nil {
+		return nil, err
+	}
+	if got := Hash(DomainRun, data); got != want {
+		return nil, fmt.Errorf("run spec has RunID %s, want %s", got.Short(), want.Short())
+	}
+	return &s, s.Validate()
+}
+
+// Assignment is the work that a rule gives one peer in one round: Steps inner steps on the sequences drawn for Index.
+type Assignment struct {
+	Run   Digest
+	Round uint32
+	Index uint32 // place of the peer in the round's sorted roster
+	Steps uint32 // 1 to H
+}
+
+// TokensPerStep is the number of training tokens of one inner step.
+func (s *RunSpec) TokensPerStep() uint64 { return uint64(s.Train.Batch) * uint64(s.Model.Context) }
+
+// Segments returns the number of trace segments of a contribution of the given steps.
+func (s *RunSpec) Segments(steps uint32) uint32 {
+	return (steps + s.Train.Segment - 1) / s.Train.Segment
+}

@@ -1,0 +1,283 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Kind is the kind of a statement.
+type Kind uint8
+
+// Kinds of statements, in the order of a round.
+const (
+	KindGenesis     Kind = 1
+	KindOpen        Kind = 2
+	KindFreeze      Kind = 3
+	KindRevealSet   Kind = 4
+	KindCertificate Kind = 5
+)
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	names := [...]string{"unknown", "Genesis", "Open", "Freeze", "RevealSet", "Certificate"}
+	if int(k) >= len(names) {
+		return names[0]
+	}
+	return names[k]
+}
+
+// Errors of statements.
+var (
+	ErrNoQuorum = errors.New("too few valid signatures")
+	ErrChain    = errors.New("statement does not follow the chain")
+)
+
+// Statement is one link of the chain that aggregators sign. Body is the canonical encoding of the kind's body type.
+type Statement struct {
+	_     struct{} `cbor:",toarray"`
+	Run   Digest
+	Kind  Kind
+	Round uint32
+	Prev  Digest // digest of the statement before; zero for Genesis
+	Body  []byte
+}
+
+// Genesis lists who speaks for the run. The founder and every aggregator in it sign.
+type Genesis struct {
+	_           struct{} `cbor:",toarray"`
+	Founder     PeerID
+	Aggregators []Aggregator // ascending by ID
+	Threshold   uint32       // t
+	Model       Digest       // ModelRoot of theta_0
+	Outer       Digest       // OuterRoot before round 0
+	Params      uint64       // N, parameters of the model
+	Ledger      Ledger
+}
+
+// Aggregator is one member of the set.
+type Aggregator struct {
+	_     struct{} `cbor:",toarray"`
+	ID    PeerID
+	BLS   [96]byte // compressed G2 public key of draws
+	Proof [48]byte // proof of possession of the BLS key
+	Addrs []string // multiaddrs with /p2p/
+}
+
+// Ledger names the contracts that pay the run.
+type Ledger struct {
+	_           struct{} `cbor:",toarray"`
+	ChainID     uint64
+	Token       Address
+	Escrow      Address
+	Distributor Address
+	Host        PeerID // who reaches the chain for others and pays gas for relayed claims
+}
+
+// Open starts a round from public state. Assignments follow by rule from the roster.
+type Open struct {
+	_      struct{} `cbor:",toarray"`
+	Model  Digest   // ModelRoot of theta_r
+	Outer  Digest   // OuterRoot
+	Roster []PeerID // ascending; a peer's place is its assignment index
+}
+
+// Freeze closes the commits of a round. Root is F_r: RootOf the FrozenLeaf of every commit, ascending by peer ID.
+type Freeze struct {
+	_       struct{} `cbor:",toarray"`
+	Root    Digest
+	Commits []Frozen // ascending by peer
+}
+
+// Frozen is one commit of a Freeze.
+type Frozen struct {
+	_      struct{} `cbor:",toarray"`
+	Peer   PeerID
+	Commit Digest
+}
+
+// RevealSet fixes which contributions enter the merge: those that t aggregators attest to holding.
+type RevealSet struct {
+	_   struct{}   `cbor:",toarray"`
+	Set []Revealed // ascending by peer
+}
+
+// Revealed is one contribution of a RevealSet.
+type Revealed struct {
+	_        struct{} `cbor:",toarray"`
+	Peer     PeerID
+	Commit   Digest
+	Steps    uint32
+	Payload  Digest // TraceEnd.Payload
+	Feedback Digest // TraceEnd.Feedback, on which the peer's next contribution stands
+}
+
+// Certificate fixes the result of a round.
+type Certificate struct {
+	_     struct{} `cbor:",toarray"`
+	Model Digest   // ModelRoot of theta_{r+1}
+	Outer Digest   // OuterRoot after the round
+	Merge []Merged // the merge record, ascending by peer
+}
+
+// Merged is one line of the merge record: enough, with the payloads, for anyone to recompute the merge.
+type Merged struct {
+	_      struct{} `cbor:",toarray"`
+	Peer   PeerID
+	Weight uint32 // bits of the float32 weight, after normalisation and the rule
+	Norm   uint64 // bits of the float64 Euclidean norm of the decoded update
+}
+
+// Body returns the statement's body as the type of its kind.
+func DecodeBody[T Genesis | Open | Freeze | RevealSet | Certificate](s *Statement) (*T, error) {
+	var v T
+	if want := kindOf(any(v)); s.Kind != want {
+		return nil, fmt.Errorf("statement is a %s, want %s: %w", s.Kind, want, ErrChain)
+	}
+	if err := Decode(s.Body, MaxMessage, &v); err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+func kindOf(v any) Kind {
+	switch v.(type) {
+	case Genesis:
+		return KindGenesis
+	case Open:
+		return KindOpen
+	case Freeze:
+		return KindFreeze
+	case RevealSet:
+		return KindRevealSet
+	case Certificate:
+		return KindCertificate
+	}
+	return 0
+}
+
+// NewStatement makes the statement with the given body.
+func NewStatement[T Genesis | Open | Freeze | RevealSet | Certificate](run Digest, round uint32, prev Digest, b T) Statement {
+	return Statement{Run: run, Kind: kindOf(any(b)), Round: round, Prev: prev, Body: mustEncode(b)}
+}
+
+// Digest identifies the statement; signatures are over it.
+func (s *Statement) Digest() Digest { return Hash(DomainStatement, mustEncode(s)) }
+
+// Cosignature is one signer's signature over a statement's digest.
+type Cosignature struct {
+	_      struct{} `cbor:",toarray"`
+	Signer PeerID
+	Sig    Signature
+}
+
+// SignedStatement is a statement with the signatures that make it binding, ascending by signer.
+type SignedStatement struct {
+	_         struct{} `cbor:",toarray"`
+	Statement Statement
+	Sigs      []Cosignature
+}
+
+// Encode returns the canonical encoding.
+func (s *SignedStatement) Encode() []byte { return mustEncode(s) }
+
+// DecodeStatement decodes a SignedStatement of at most MaxMessage bytes. It verifies no signature.
+func DecodeStatement(data []byte) (*SignedStatement, error) {
+	var s SignedStatement
+	if err := Decode(data, MaxMessage, &s); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// Council is the aggregator set that a Genesis lists; it judges every later statement. It is immutable.
+type Council struct {
+	Run       Digest
+	Threshold int
+	Members   []Aggregator // ascending by ID
+}
+
+// Member returns the aggregator with the given ID.
+func (c *Council) Member(id PeerID) (Aggregator, bool) {
+	i, ok := slices.BinarySearchFunc(c.Members, id, func(a Aggregator, id PeerID) int { return bytes.Compare(a.ID[:], id[:]) })
+	if !ok {
+		return Aggregator{}, false
+	}
+	return c.Members[i], true
+}
+
+// Verify checks that t distinct members signed the statement of this run.
+func (c *Council) Verify(s *SignedStatement) error {
+	if s.Statement.Run != c.Run {
+		return fmt.Errorf("%s of run %s, want run %s: %w", s.Statement.Kind, s.Statement.Run.Short(), c.Run.Short(), ErrChain)
+	}
+	return countSigs(&s.Statement, s.Sigs, c.Threshold, func(id PeerID) bool { _, ok := c.Member(id); return ok })
+}
+
+// countSigs wants at least need signatures, strictly ascending by signer, every one of them valid and by an allowed signer.
+func countSigs(s *Statement, sigs []Cosignature, need int, allowed func(PeerID) bool) error {
+	if len(sigs) < need || len(sigs) > MaxSigners+1 {
+		return fmt.Errorf("%s of round %d: %d signatures, want %d: %w", s.Kind, s.Round, len(sigs), need, ErrNoQuorum)
+	}
+	d := s.Digest()
+	for i, sig := range sigs {
+		if i > 0 && bytes.Compare(sigs[i-1].Signer[:], sig.Signer[:]) >= 0 {
+			return fmt.Errorf("%s of round %d: signers not in ascending order: %w", s.Kind, s.Round, ErrNoQuorum)
+		}
+		if !allowed(sig.Signer) {
+			return fmt.Errorf("%s of round %d: signer %s is no aggregator: %w", s.Kind, s.Round, sig.Signer.Short(), ErrNoQuorum)
+		}
+		if err := sig.Signer.VerifyDigest(d, sig.Sig); err != nil {
+			return fmt.Errorf("%s of round %d: %w", s.Kind, s.Round, err)
+		}
+	}
+	return nil
+}
+
+// OpenGenesis verifies a Genesis for the given spec: the founder's signature and that of every aggregator listed. It
+// returns the body and the council that judges all later statements.
+func OpenGenesis(spec *RunSpec, run Digest, s *SignedStatement) (*Genesis, *Council, error) {
+	g, err := DecodeBody[Genesis](&s.Statement)
+	if err != nil {
+		return nil, nil, err
+	}
+	st := &s.Statement
+	switch {
+	case st.Run != run || st.Round != 0 || !st.Prev.IsZero():
+		return nil, nil, fmt.Errorf("Genesis of run %s, round %d: want run %s, round 0, no statement before: %w", st.Run.Short(), st.Round, run.Short(), ErrChain)
+	case g.Founder != spec.Founder:
+		return nil, nil, fmt.Errorf("Genesis names founder %s, the run spec %s: %w", g.Founder.Short(), spec.Founder.Short(), ErrChain)
+	case len(g.Aggregators) != spec.Quorum.Aggregators || int(g.Threshold) != spec.Quorum.Threshold:
+		return nil, nil, fmt.Errorf("Genesis has %d of %d aggregators, the run spec %d of %d: %w", g.Threshold, len(g.Aggregators), spec.Quorum.Threshold, spec.Quorum.Aggregators, ErrChain)
+	}
+	must := map[PeerID]bool{g.Founder: true}
+	for i, a := range g.Aggregators {
+		if i > 0 && bytes.Compare(g.Aggregators[i-1].ID[:], a.ID[:]) >= 0 {
+			return nil, nil, fmt.Errorf("Genesis: aggregators not in ascending order: %w", ErrChain)
+		}
+		if len(a.Addrs) > 32 {
+			return nil, nil, fmt.Errorf("Genesis: aggregator %s lists %d addresses, limit 32: %w", a.ID.Short(), len(a.Addrs), ErrTooLarge)
+		}
+		must[a.ID] = true
+	}
+	if err := countSigs(st, s.Sigs, len(must), func(id PeerID) bool { return must[id] }); err != nil {
+		return nil, nil, err
+	}
+	return g, &Council{Run: run, Threshold: int(g.Threshold), Members: g.Aggregators}, nil
+}
+
+// Follows checks that s is the next link after prev: kinds in order, rounds in order, digests chained.
+func (s *Statement) Follows(prev *Statement) error {
+	wantKind, wantRound := prev.Kind+1, prev.Round
+	switch prev.Kind {
+	case KindGenesis:
+		wantKind, wantRound = KindOpen, 0
+	case KindCertificate:
+		wantKind, wantRound = KindOpen, prev.Round+1
+	}
+	if s.Run != prev.Run || s.Kind != wantKind || s.Round != wantRound || s.Prev != prev.Digest() {
+		return fmt.Errorf("%s of round %d after %s of round %d: %w", s.Kind, s.Round, prev.Kind, prev.Round, ErrChain)
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// ErrBadSpec means that a RunSpec holds a value that no run can have; the text names the field.
+var ErrBadSpec = errors.New("impossible run spec")
+
+// checker collects the first violated rule, so that Validate reads as a list of rules.
+type checker struct{ err error }
+
+func (c *checker) rule(ok bool, format string, args ...any) {
+	if c.err == nil && !ok {
+		c.err = fmt.Errorf("%w: %s", ErrBadSpec, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *checker) between(field string, v, lo, hi float64) {
+	c.rule(v >= lo && v <= hi, "%s = %v, want %v to %v", field, v, lo, hi)
+}
+
+func (c *checker) oneOf(field, v string, allowed ...string) {
+	for _, a := range allowed {
+		if v == a {
+			return
+		}
+	}
+	c.rule(false, "%s = %q, want one of %q", field, clip(v), allowed)
+}
+
+// Validate checks every field against its range and the fields against each other. It returns the first violation,
+// wrapped in ErrBadSpec.
+func (s *RunSpec) Validate() error {
+	var c checker
+	c.rule(printable(s.Name, 64), "name = %q, want 1 to 64 printable ASCII characters", clip(s.Name))
+	c.oneOf("engine", s.Engine, "exact-f32/1")
+	if _, err := s.Founder.publicKey(); err != nil {
+		c.rule(false, "founder is no public key: %v", err)
+	}
+	s.Model.validate(&c)
+	s.validateData(&c)
+	s.Train.validate(&c)
+	s.validateMerge(&c)
+	s.validateChecks(&c)
+	s.validatePayout(&c)
+	return c.err
+}
+
+func printable(s string, limit int) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= limit
+}
+
+func (m *ModelSpec) validate(c *checker) {
+	c.oneOf("model.family", m.Family, "llama")
+	c.between("model.dim", float64(m.Dim), 2, 1<<16)
+	c.between("model.layers", float64(m.Layers), 1, 1024)
+	c.between("model.heads", float64(m.Heads), 1, 1024)
+	c.between("model.kv_heads", float64(m.KVHeads), 1, float64(m.Heads))
+	c.between("model.ffn", float64(m.FFN), 1, 1<<18)
+	c.between("model.vocab", float64(m.Vocab), 2, 1<<20)
+	c.between("model.context", float64(m.Context), 1, 1<<17)
+	c.between("model.norm_eps", m.NormEps, 1e-12, 1)
+	c.between("model.rope_theta", m.RopeTheta, 1, 1e9)
+	if c.err != nil {
+		return // the divisions below need positive divisors
+	}
+	c.rule(m.Dim%m.Heads == 0 && m.Dim/m.Heads%2 == 0, "model.dim = %d with heads = %d: the head size must be a whole even number", m.Dim, m.Heads)
+	c.rule(m.Heads%m.KVHeads == 0, "model.kv_heads = %d does not divide heads = %d", m.KVHeads, m.Heads)
+}
+
+func (s *RunSpec) validateData(c *checker) {
+	c.oneOf("data.tokenizer", s.Data.Tokenizer, "bytes")
+	c.rule(s.Model.Vocab >= 256, "model.vocab = %d is too small for the bytes tokenizer, want at least 256", s.Model.Vocab)
+	need := uint64(max(s.Model.Context, 0)) + 1
+	c.rule(s.Data.Tokens <= 1<<48, "data.tokens = %d, want at most 2^48", s.Data.Tokens)
+	c.rule(s.Data.Holdout >= need, "data.holdout = %d, want at least one sequence of context+1 = %d tokens", s.Data.Holdout, need)
+	c.rule(s.Data.Tokens >= s.Data.Holdout && s.Data.Tokens-s.Data.Holdout >= need,
+		"data.tokens = %d leaves less than one sequence of %d tokens beside the holdout of %d", s.Data.Tokens, need, s.Data.Holdout)
+}
+
+func (t *TrainSpec) validate(c *checker) {
+	c.between("train.rounds", float64(t.Rounds), 1, 1<<24)
+	c.between("train.steps", float64(t.Steps), 1, 1<<16)
+	c.between("train.segment", float64(t.Segment), 1, float64(t.Steps))
+	c.between("train.batch", float64(t.Batch), 1, 1<<16)
+	c.between("train.lr", t.LR, 1e-12, 10)
+	c.between("train.min_lr", t.MinLR, 0, t.LR)
+	c.between("train.warmup", float64(t.Warmup), 0, 1<<30)
+	c.between("train.beta1", t.Beta1, 0, math.Nextafter(1, 0))
+	c.between("train.beta2", t.Beta2, 0, math.Nextafter(1, 0))
+	c.between("train.eps", t.Eps, 1e-12, 1)
+	c.between("train.weight_decay", t.WeightDecay, 0, 1)
+	c.between("train.clip", t.Clip, 0, 1e6)
+	c.rule(c.err != nil || t.Steps%t.Segment == 0, "train.segment = %d does not divide steps = %d", t.Segment, t.Steps)
+	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))
+}
+
+func (s *RunSpec) validateMerge(c *checker) {
+	c.oneOf("outer.optimiser", s.Outer.Optimiser, "nesterov", "sgd")
+	c.between("outer.lr", s.Outer.LR, 1e-6, 10)
+	if s.Outer.Optimiser == "sgd" {
+		c.rule(s.Outer.Momentum == 0, "outer.momentum = %v, want 0 with optimiser sgd", s.Outer.Momentum)
+	} else {
+		c.between("outer.momentum", s.Outer.Momentum, 0, math.Nextafter(1, 0))
+	}
+	c.oneOf("codec.up", s.Codec.Up, "dense", "sparse")
+	c.between("codec.shard_params", float64(s.Codec.ShardParams), 4096, 1<<24)
+	c.rule(s.Codec.ShardParams%4096 == 0, "codec.shard_params = %d is not a multiple of 4096", s.Codec.ShardParams)
+	if s.Codec.Up == "sparse" {
+		c.between("codec.top_k", float64(s.Codec.TopK), 1, 4096)
+		c.rule(s.Codec.ValueBits == 2, "codec.value_bits = %d, want 2", s.Codec.ValueBits)
+		c.between("codec.decay", s.Codec.Decay, 0, 1)
+	} else {
+		c.rule(s.Codec.TopK == 0 && s.Codec.ValueBits == 0 && s.Codec.Decay == 0, "codec.top_k, value_bits and decay are for the sparse codec, want 0 with dense")
+	}
+	c.rule(s.Codec.PayloadBound() <= MaxMessage-4096, "codec.shard_params = %d makes messages of up to %d bytes, over the limit of %d; use smaller shards", s.Codec.ShardParams, s.Codec.PayloadBound(), MaxMessage-4096)
+	c.oneOf("aggregate.rule", s.Aggregate.Rule, "mean", "norm-clip")
+	if s.Aggregate.Rule == "norm-clip" {
+		c.between("aggregate.norm_cap", s.Aggregate.NormCap, 1, 1e6)
+	} else {
+		c.rule(s.Aggregate.NormCap == 0, "aggregate.norm_cap = %v, want 0 with rule mean", s.Aggregate.NormCap)
+	}
+	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
+}
+
+// PayloadBound returns the largest possible payload in bytes of a full shard.
+func (c *CodecSpec) PayloadBound() int {
+	if c.Up == "dense" {
+		return 4*c.ShardParams + 64
+	}
+	chunks := (c.ShardParams + 4095) / 4096
+	return chunks*(2+(c.TopK*(12+c.ValueBits)+7)/8) + 64
+}
+
+func (s *RunSpec) validateChecks(c *checker) {
+	c.oneOf("verify.kind", s.Verify.Kind, "segment", "prefix")
+	c.between("verify.checks", float64(s.Verify.Checks), 1, float64(max(s.Quorum.Aggregators, 1)))
+	c.between("verify.chunks", float64(s.Verify.Chunks), 0, 64)
+	c.between("verify.window", float64(s.Verify.Window), 1, 1024)
+	q := s.Quorum
+	c.between("quorum.aggregators", float64(q.Aggregators), 1, MaxSigners)
+	c.rule(q.Threshold > q.Aggregators/2 && q.Threshold <= q.Aggregators, "quorum.threshold = %d of %d, want a majority", q.Threshold, q.Aggregators)
+	c.between("deadlines.train", float64(s.Deadlines.Train), 1, 30*24*3600)
+	c.between("deadlines.reveal", float64(s.Deadlines.Reveal), 1, 30*24*3600)
+	c.between("deadlines.check", float64(s.Deadlines.Check), 1, 30*24*3600)
+}
+
+func (s *RunSpec) validatePayout(c *checker) {
+	p := s.Payout
+	c.rule(printable(p.Symbol, 11), "payout.symbol = %q, want 1 to 11 printable ASCII characters", clip(p.Symbol))
+	c.between("payout.budget", float64(p.Budget), 0, 1e15)
+	c.between("payout.epoch_cap", float64(p.EpochCap), 0, float64(p.Budget))
+	c.between("payout.epoch_rounds", float64(p.EpochRounds), 1, 1<<20)
+	c.between("payout.per_million", float64(p.PerMillion), 0, 1e12)
+}
