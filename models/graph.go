@@ -1,0 +1,184 @@
+package models
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"drystone/internal/exact"
+	"drystone/protocol"
+
+	_ "go4.org/unsafe/assume-no-moving-gc" // Gorgonia needs the release that go.mod names, or it panics at start
+	G "gorgonia.org/gorgonia"
+)
+
+// purpose says what a graph ends in.
+type purpose int
+
+const (
+	forLogits purpose = iota // logits
+	forLoss                  // logits, loss
+	forTrain                 // logits, loss, gradients
+)
+
+// weight is one parameter node: a range of theta. q, k and v of a layer are neighbours in theta and make one node, and
+// so do gate and up (see linear).
+type weight struct {
+	name   string
+	arg    arg
+	offset int
+	node   *G.Node
+	grad   *G.Node // nil unless forTrain
+}
+
+// graph is the decoder as Gorgonia nodes. Names in brackets are inputs; R = batch*context, packed as in linear.
+//
+//	[tokens] -> embed -> x (R, Dim)
+//	per layer:  x -> rmsnorm -> linear q|k|v -> rope -> attention -> residual(x, o_proj) -> x
+//	            x -> rmsnorm -> linear gate|up -> swiglu          -> residual(x, down_proj) -> x
+//	x -> rmsnorm -> linear -> logits (R, Vocab) -> crossentropy [targets] -> loss
+type graph struct {
+	*G.ExprGraph
+	tokens, targets *G.Node
+	logits, loss    *G.Node
+	weights         []*weight
+	fanIns          int // sums of gradients that Gorgonia adds where a node has two consumers
+}
+
+// graphMu serialises the construction of graphs and machines: Gorgonia keeps pools and counters in package variables.
+var graphMu sync.Mutex
+
+// salts bounds the attempts at a graph without hash collisions. With n nodes one attempt fails with probability of about
+// n²/2³³: 1e-5 for 12 layers.
+const salts = 8
+
+// build makes the graph of spec for batch sequences of Context tokens. The caller holds graphMu.
+func build(eng *exact.Engine, spec protocol.ModelSpec, batch int, p purpose, table ropeTable) (*graph, error) {
+	var err error
+	for salt := range salts {
+		var g *graph
+		if g, err = assemble(env{eng, salt}, spec, batch, p, table); err == nil {
+			return g, nil
+		}
+	}
+	return nil, err
+}
+
+// builder adds nodes until the first error.
+type builder struct {
+	*graph
+	err error
+}
+
+func (b *builder) apply(o *op, in ...*G.Node) *G.Node {
+	if b.err != nil {
+		return nil
+	}
+	var n *G.Node
+	n, b.err = apply(o, in...)
+	return n
+}
+
+func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTable) (g *graph, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			g, err = nil, fmt.Errorf("%w: %v", ErrGraph, r)
+		}
+	}()
+	params, _, err := Layout(spec)
+	if err != nil {
+		return nil, err
+	}
+	g = &graph{ExprGraph: G.NewGraph(), weights: group(params)}
+	for _, w := range g.weights {
+		w.node = w.arg.node(g.ExprGraph, e.label(w.name))
+	}
+	b := &builder{graph: g}
+	b.decoder(e, spec, heads{batch, spec.Context, spec.Heads, spec.KVHeads, spec.Dim / spec.Heads}, table)
+	if p != forLogits {
+		rows := batch * spec.Context
+		g.targets = tokens(rows).node(g.ExprGraph, e.label("targets"))
+		g.loss = b.apply(e.crossEntropy("loss", rows, spec.Vocab), g.logits, g.targets)
+	}
+	if b.err != nil {
+		return nil, b.err
+	}
+	if p == forTrain {
+		if err := g.differentiate(); err != nil {
+			return nil, err
+		}
+		g.fanIns = 2 * spec.Layers
+		if spec.Tied {
+			g.fanIns++
+		}
+	}
+	return g, g.check()
+}
+
+// decoder adds the nodes from tokens to logits.
+func (b *builder) decoder(e env, spec protocol.ModelSpec, h heads, table ropeTable) {
+	rows, dim, ffn, eps := h.rows(), spec.Dim, spec.FFN, float32(spec.NormEps)
+	next := b.weights
+	w := func() *G.Node { n := next[0].node; next = next[1:]; return n }
+
+	b.tokens = tokens(rows).node(b.ExprGraph, e.label("tokens"))
+	table0 := w()
+	x := b.apply(e.embed("embed", rows, spec.Vocab, dim), table0, b.tokens)
+	for i := range spec.Layers {
+		at := func(s string) string { return fmt.Sprintf("%d.%s", i, s) }
+		n := b.apply(e.rmsnorm(at("attn_norm"), rows, dim, eps), x, w())
+		qkv := b.apply(e.linear(at("qkv"), rows, dim, h.widths()...), n, w())
+		qkv = b.apply(e.rope(at("rope"), h, table, false), qkv)
+		a := b.apply(e.attention(at("attention"), h), qkv)
+		x = b.apply(e.residual(at("o"), rows, h.query*h.hd, dim), x, a, w())
+
+		n = b.apply(e.rmsnorm(at("mlp_norm"), rows, dim, eps), x, w())
+		gu := b.apply(e.linear(at("gate_up"), rows, dim, ffn, ffn), n, w())
+		s := b.apply(e.swiglu(at("swiglu"), rows, ffn), gu)
+		x = b.apply(e.residual(at("down"), rows, ffn, dim), x, s, w())
+	}
+	n := b.apply(e.rmsnorm("norm", rows, dim, eps), x, w())
+	head := table0
+	if !spec.Tied {
+		head = w()
+	}
+	b.logits = b.apply(e.linear("head", rows, dim, spec.Vocab), n, head)
+}
+
+// label names an input. Gorgonia hashes inputs by name.
+func (e env) label(name string) string { return fmt.Sprintf("%s#%d", name, e.salt) }
+
+// group joins neighbouring parameters that one linear op reads: k and v to q, up to gate.
+func group(params []Param) []*weight {
+	var ws []*weight
+	for _, p := range params {
+		joins := strings.HasSuffix(p.Name, ".k_proj.weight") || strings.HasSuffix(p.Name, ".v_proj.weight") ||
+			strings.HasSuffix(p.Name, ".up_proj.weight")
+		switch {
+		case joins:
+			last := ws[len(ws)-1]
+			last.arg = matrix(last.arg.shape[0]+p.Shape[0], p.Shape[1])
+		case len(p.Shape) == 1:
+			ws = append(ws, &weight{name: p.Name, arg: vector(p.Shape[0]), offset: p.Offset})
+		default:
+			ws = append(ws, &weight{name: p.Name, arg: matrix(p.Shape[0], p.Shape[1]), offset: p.Offset})
+		}
+	}
+	return ws
+}
+
+// differentiate adds the gradient nodes and remembers them: only the nodes that Grad returns are read.
+func (g *graph) differentiate() error {
+	wrt := make([]*G.Node, len(g.weights))
+	for i, w := range g.weights {
+		wrt[i] = w.node
+	}
+	grads, err := G.Grad(g.loss, wrt...)
+	if err != nil {
+		return fmt.Errorf("%w: differentiating: %w", ErrGraph, err)
+	}
+	for i, w := range g.weights {
+		w.grad = grads[i]
+	}
+	return nil
+}

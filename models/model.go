@@ -1,0 +1,177 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"drystone/internal/exact"
+	"drystone/protocol"
+
+	G "gorgonia.org/gorgonia"
+)
+
+var (
+	// ErrTokens is wrapped when tokens or targets have the wrong count or lie outside the vocabulary.
+	ErrTokens = errors.New("models: bad tokens")
+	// ErrNotFinite is wrapped when a loss is NaN or infinite. The gradients are then worthless.
+	ErrNotFinite = errors.New("models: loss is not finite")
+)
+
+// maxRows bounds batch*Context, so that no index overflows and a hostile spec cannot ask for absurd memory here.
+const maxRows = 1 << 24
+
+// Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
+// use it, and its engine, which the caller owns and closes, must not be used by another at the same time. A Model owns
+// no goroutine; drop it to free it.
+type Model struct {
+	spec  protocol.ModelSpec
+	batch int
+	eng   *exact.Engine
+	table ropeTable
+
+	theta, grads []float32
+	train        *program
+	eval         *program // built by the first Loss
+	single       *program // built by the first Logits: one sequence
+}
+
+// New plans the training step of spec for batch sequences of spec.Context tokens. Params is all zeros: copy a theta
+// into it, as from Init. Memory is 8 bytes per parameter plus the activations.
+func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) {
+	_, total, err := Layout(spec)
+	if err != nil {
+		return nil, err
+	}
+	if batch < 1 || batch > maxRows/spec.Context {
+		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
+	}
+	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
+	m := &Model{
+		spec: spec, batch: batch, eng: eng, table: ropeTable{cos, sin},
+		theta: make([]float32, total), grads: make([]float32, total),
+	}
+	m.train, err = m.program(batch, forTrain)
+	return m, err
+}
+
+// Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
+func (m *Model) Params() []float32 { return m.theta }
+
+// Grads returns the gradient of the last Step's loss, in the order of Layout. The next Step overwrites it.
+func (m *Model) Grads() []float32 { return m.grads }
+
+// Batch returns the sequences per Step.
+func (m *Model) Batch() int { return m.batch }
+
+// Spec returns the model's shape.
+func (m *Model) Spec() protocol.ModelSpec { return m.spec }
+
+// Step computes the mean loss in nats over tokens (batch, Context) against targets (batch, Context), and its gradient
+// into Grads. It allocates nothing. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
+func (m *Model) Step(tokens, targets []int32) (float32, error) {
+	return m.train.lossOf(tokens, targets, m.spec.Vocab)
+}
+
+// Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
+func (m *Model) Loss(tokens, targets []int32) (float32, error) {
+	if m.eval == nil {
+		p, err := m.program(m.batch, forLoss)
+		if err != nil {
+			return 0, err
+		}
+		m.eval = p
+	}
+	return m.eval.lossOf(tokens, targets, m.spec.Vocab)
+}
+
+// Logits returns the logits (len(tokens), Vocab) of one sequence of at most Context tokens. The result is valid until
+// the next call. The first call plans it and allocates, later ones do not.
+func (m *Model) Logits(tokens []int32) ([]float32, error) {
+	if m.single == nil {
+		p, err := m.program(1, forLogits)
+		if err != nil {
+			return nil, err
+		}
+		m.single = p
+	}
+	n := len(tokens)
+	if n < 1 || n > m.spec.Context {
+		return nil, fmt.Errorf("%w: %d tokens: want 1 to %d", ErrTokens, n, m.spec.Context)
+	}
+	if err := fill(m.single.tokens[:n], tokens, m.spec.Vocab); err != nil {
+		return nil, err
+	}
+	clear(m.single.tokens[n:]) // attention is causal: what follows cannot change what is returned
+	if err := m.single.machine.RunAll(); err != nil {
+		return nil, err
+	}
+	return m.single.logits[:n*m.spec.Vocab], nil
+}
+
+// program is a machine with the memory through which it talks to the model.
+type program struct {
+	machine         *machine
+	tokens, targets []int32
+	logits          []float32 // forLogits only
+	loss            []float32
+}
+
+func (m *Model) program(batch int, p purpose) (*program, error) {
+	graphMu.Lock()
+	defer graphMu.Unlock()
+	g, err := build(m.eng, m.spec, batch, p, m.table)
+	if err != nil {
+		return nil, err
+	}
+	rows := batch * m.spec.Context
+	prog := &program{tokens: make([]int32, rows)}
+	fixed := map[*G.Node]any{g.tokens: prog.tokens}
+	if p == forLogits {
+		prog.logits = make([]float32, rows*m.spec.Vocab)
+		fixed[g.logits] = prog.logits
+	} else {
+		prog.targets, prog.loss = make([]int32, rows), make([]float32, 1)
+		fixed[g.targets], fixed[g.loss] = prog.targets, prog.loss
+	}
+	for _, w := range g.weights {
+		end := w.offset + w.arg.shape.TotalSize()
+		fixed[w.node] = m.theta[w.offset:end:end]
+		if w.grad != nil {
+			fixed[w.grad] = m.grads[w.offset:end:end]
+		}
+	}
+	prog.machine, err = compile(env{Engine: m.eng}, g, fixed)
+	return prog, err
+}
+
+func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
+	if err := fill(p.tokens, tokens, vocab); err != nil {
+		return 0, err
+	}
+	if err := fill(p.targets, targets, vocab); err != nil {
+		return 0, fmt.Errorf("targets: %w", err)
+	}
+	if err := p.machine.RunAll(); err != nil {
+		return 0, err
+	}
+	loss := p.loss[0]
+	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
+		return loss, fmt.Errorf("%w: %v", ErrNotFinite, loss)
+	}
+	return loss, nil
+}
+
+// fill copies ids to dst after checking them.
+func fill(dst, ids []int32, vocab int) error {
+	if len(ids) != len(dst) {
+		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), len(dst))
+	}
+	for i, id := range ids {
+		if id < 0 || int(id) >= vocab {
+			return fmt.Errorf("%w: token %d at %d is outside the vocabulary of %d", ErrTokens, id, i, vocab)
+		}
+	}
+	copy(dst, ids)
+	return nil
+}

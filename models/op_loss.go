@@ -1,0 +1,28 @@
+package models
+
+import G "gorgonia.org/gorgonia"
+
+// crossEntropy returns the mean over rows of -log softmax(logits)[target], in nats, for logits (rows, vocab) and
+// targets (rows): the row fold of the losses, divided by rows. If a derivative is asked for, the same pass over the
+// logits leaves it in memory of its own. The derivative is that of the loss alone: the gradient that enters must be 1.
+func (e env) crossEntropy(name string, rows, vocab int) *op {
+	losses := make([]float32, rows)
+	var dlogits []float32
+	o := e.op("crossentropy", name)
+	o.args, o.out = []arg{matrix(rows, vocab), tokens(rows)}, scalar()
+	o.run = func(loss []float32, v []G.Value) {
+		e.CrossEntropy(f32(v[0]), i32(v[1]), rows, vocab, losses, dlogits)
+		loss[0] = e.Sum(losses) / float32(rows)
+	}
+	o.wrt = []bool{true, false}
+	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
+		dlogits = make([]float32, rows*vocab)
+		b := e.op("crossentropy.dx", name)
+		b.args, b.out = []arg{scalar()}, matrix(rows, vocab)
+		b.memory = dlogits
+		b.run = func([]float32, []G.Value) {} // the loss has computed it; the input puts this op after that one
+		dx, err := apply(b, loss)
+		return G.Nodes{dx, nil}, err
+	}
+	return o
+}
