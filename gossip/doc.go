@@ -1,0 +1,55 @@
+// Package gossip is the network of one run: it finds peers, floods small messages over topics, answers calls, carries
+// raw streams and moves blobs, all over go-libp2p (TCP and QUIC) with the peer's one secp256k1 key as its identity.
+//
+//	h, err := gossip.New(gossip.Config{Key: key, Run: runID, Bootstrap: link.Addrs})
+//	topic, err := h.Join(gossip.TopicCommit, validator.Commit)
+//	sub, err := topic.Subscribe(256)
+//	m, err := sub.Next(ctx) // m.Data has passed the validator
+//
+// # Guarantees
+//
+//   - Every connection, message and call has an authenticated protocol.PeerID; peers with other keys are turned away.
+//   - A message is delivered and forwarded only after its validator said Accept. What cannot be judged yet is held, not
+//     lost (verdict Later). What a full subscription drops is counted and logged.
+//   - A blob is returned by Fetch only if it is exactly the one that the digest names.
+//   - Everything that a peer can send is bounded: see the table. Nothing listens beyond loopback unless told to.
+//
+// Gossip is best effort: a message can be lost with its neighbours. What a round cannot do without is asked for again
+// with Call.
+//
+// # Bounds
+//
+//	message                     1 MiB (protocol.MaxMessage)
+//	messages from a neighbour   Config.MessageRate and ByteRate, before their signatures are checked
+//	held messages               Config.HoldBytes; one neighbour a quarter of it; Config.HoldFor each
+//	queue to one neighbour      256 RPCs; queue to validation 256 messages; validations under way 2048
+//	calls and streams inbound   16 per peer, 512 overall; request and response sizes by name; Config.CallTimeout
+//	calls outward               8 per peer, 256 overall; more wait
+//	connections                 trimmed to Config.Peers from twice that; libp2p's resource manager above it
+//	peer exchange               32 signed records of 2 KiB and 16 addresses
+//	blob                        4 GiB; ranges of 512 KiB; 8 MiB of leaf hashes cached
+//
+// # Wire formats
+//
+// Topics are /drystone/1/RUNID/NAME with NAME control, commit, cert or shard/N, on gossipsub 1.2 under the protocol
+// /drystone/1/gossip/1.2.0, each message signed by its publisher (StrictSign). Message ID = SHA-256(topic 0x00 data).
+// Protocols of a run are /drystone/1/RUNID/call/NAME and /drystone/1/RUNID/stream/NAME; a stream is raw bytes, and a call is
+//
+//	            +--------------+===============+
+//	request     | length u32   | length bytes  |
+//	            +--------------+===============+
+//	            +------+--------------+===============+
+//	response    | code | length u32   | length bytes  |     code 0: the response; else one line of UTF-8, at most 512 bytes
+//	            +------+--------------+===============+
+//
+// with big-endian numbers, one call per stream. blobserve.go draws the calls of the blob exchange, discover.go that of
+// peer exchange, link.go the run link.
+//
+// # Goroutines
+//
+//	libp2p, gossipsub    many; started by New, ended by Close
+//	discovery            one per host; started by New, ended by Close; it waits for the dials that it starts
+//	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
+//	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
+//	fetch workers        two per source, at most sixteen; started by Fetch, ended before it returns
+package gossip

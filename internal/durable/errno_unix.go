@@ -1,0 +1,10 @@
+//go:build !windows
+
+package durable
+
+import "syscall"
+
+const (
+	errDiskFull = syscall.ENOSPC
+	errQuota    = syscall.EDQUOT
+)
