@@ -1,0 +1,2 @@
+// Package aggregate is the pure state machine of a run.
+package aggregate

@@ -1,0 +1,78 @@
+package aggregate
+
+import (
+	"fmt"
+
+	"drystone/protocol"
+)
+
+// Duty is something that an aggregator should do now. Duties follow from the state alone, so a restarted node finds the
+// same ones again; each ends when the record that discharges it is accepted, or when its time is over.
+type Duty interface {
+	// Key names the duty: equal for the same duty at different times and on different nodes.
+	Key() string
+}
+
+// DutySign asks for a Cosign of a statement that the machine derived. Ask Machine.MaySign first.
+type DutySign struct{ Statement protocol.Statement }
+
+// DutyGather asks for an Attest: collect the reveals of a frozen commit, check them, keep them.
+type DutyGather struct {
+	Round  uint32
+	Frozen protocol.Digest // F_r, for Reveal.Check
+	Commit protocol.Signed[protocol.Commit]
+}
+
+// DutyMerge asks for a Cosign of the Certificate: merge the RevealSet's contributions into the state that Open names.
+type DutyMerge struct {
+	Round     uint32
+	Prev      protocol.Digest // of the RevealSet statement, which the Certificate follows
+	Open      protocol.Open
+	RevealSet protocol.RevealSet
+}
+
+// DutyDraw asks for a Draw: the BLS signature over Message.
+type DutyDraw struct {
+	Round   uint32
+	Message []byte
+}
+
+// DutyCheck asks for a Verdict: replay the segment, and compare the chunks, that Drawer's draw chose.
+type DutyCheck struct {
+	Assignment protocol.Assignment // what the peer had to do; Round and Steps of the contribution
+	Peer       protocol.PeerID
+	Drawer     protocol.PeerID
+	Seed       protocol.Digest
+	Segment    uint32
+	Chunks     []uint32
+	Commit     protocol.Signed[protocol.Commit]
+	Start      protocol.TraceStart
+	End        protocol.TraceEnd
+	Confirm    bool // another's failed check is to be confirmed or contradicted
+}
+
+// DutySettle asks for a Settle of an epoch.
+type DutySettle struct {
+	Epoch    uint64 // from 1
+	LogRoot  protocol.Digest
+	Work     []Work            // that stands, ascending by round, then peer
+	Previous []protocol.Payout // of the epoch before; cumulative, ascending by account
+}
+
+// DutyCheckpoint asks for a Checkpoint: cosign the transparency log at this size.
+type DutyCheckpoint struct {
+	Size uint64
+	Root protocol.Digest
+}
+
+func (d DutySign) Key() string {
+	return fmt.Sprintf("sign/%s/%d/%s", d.Statement.Kind, d.Statement.Round, d.Statement.Digest())
+}
+func (d DutyGather) Key() string { return fmt.Sprintf("gather/%d/%s", d.Round, d.Commit.Digest()) }
+func (d DutyMerge) Key() string  { return fmt.Sprintf("merge/%d/%s", d.Round, d.Prev) }
+func (d DutyDraw) Key() string   { return fmt.Sprintf("draw/%d", d.Round) }
+func (d DutyCheck) Key() string {
+	return fmt.Sprintf("check/%d/%s/%s", d.Assignment.Round, d.Peer, d.Drawer)
+}
+func (d DutySettle) Key() string     { return fmt.Sprintf("settle/%d", d.Epoch) }
+func (d DutyCheckpoint) Key() string { return fmt.Sprintf("checkpoint/%d", d.Size) }

@@ -1,0 +1,129 @@
+package aggregate
+
+import "drystone/protocol"
+
+// Phase is where the run is in its current round.
+type Phase uint8
+
+// Phases, in the order of a round.
+const (
+	PhaseNew       Phase = 0 // no Genesis yet
+	PhaseWaiting   Phase = 1 // for peers, or for the checks of an earlier round
+	PhaseOpening   Phase = 2 // the Open is being signed
+	PhaseTrain     Phase = 3 // commits come in
+	PhaseFreezing  Phase = 4 // the Freeze is being signed
+	PhaseReveal    Phase = 5 // attests come in
+	PhaseRevealing Phase = 6 // the RevealSet is being signed
+	PhaseMerge     Phase = 7 // Certificates come in
+	PhaseDraining  Phase = 8 // after the last round: checks and settlements
+	PhaseFinished  Phase = 9
+)
+
+// String returns the phase's name.
+func (p Phase) String() string {
+	names := [...]string{"new", "waiting", "opening", "train", "freezing", "reveal", "revealing", "merge", "draining", "finished"}
+	if int(p) >= len(names) {
+		return "unknown"
+	}
+	return names[p]
+}
+
+// View is a copy of the machine's state for display and for serving peers. It shares nothing with the machine.
+type View struct {
+	Run         protocol.Digest
+	Phase       Phase
+	Round       uint32                    // the current round; after the last Certificate, RunSpec.Train.Rounds
+	LoggedMilli int64                     // logged time, milliseconds since 1970
+	Deadline    int64                     // of the current phase, likewise; 0 for none
+	Head        *protocol.SignedStatement // last final statement; nil before Genesis
+	Pending     *protocol.SignedStatement // the statement being signed, with its signatures so far; nil for none
+	Model       protocol.Digest           // ModelRoot of theta of the current round
+	Outer       protocol.Digest
+	Peers       []PeerView  // everyone who ever joined, ascending
+	Rounds      []RoundView // live rounds, ascending: the current one, and earlier ones with open checks
+	Settled     uint64      // last settled epoch, 0 for none
+	LastSettled *SettledEpoch
+	Aggregators []AggregatorView // ascending
+	LogSize     uint64
+	LogRoot     protocol.Digest
+	Checkpoint  *CosignedCheckpoint // the latest that reached its quorum; nil for none
+	Evidence    []Evidence          // the latest 256
+}
+
+// PeerView is what is known of a peer.
+type PeerView struct {
+	ID        protocol.PeerID
+	Payout    protocol.Address
+	Nonce     uint64
+	Active    bool   // is in the next roster
+	Misses    uint32 // consecutive rounds without a revealed contribution
+	Convicted bool   // out for the rest of the run
+	Refuted   uint32 // the round of the refuted contribution, if Convicted
+	Tokens    uint64 // trained in contributions that entered a merge, refuted ones excepted
+	Rounds    uint32 // contributions that entered a merge, refuted ones included
+}
+
+// AggregatorView is what is known of an aggregator.
+type AggregatorView struct {
+	ID     protocol.PeerID
+	Faults uint32
+	Checks uint32 // verdicts given
+}
+
+// RoundView is a live round.
+type RoundView struct {
+	Round      uint32
+	Statements []protocol.SignedStatement // final ones of the round, in order
+	Roster     []protocol.PeerID
+	Commits    []protocol.Signed[protocol.Commit] // ascending by peer
+	Checks     []CheckView                        // one per contribution of the RevealSet, ascending
+	Settled    bool                               // every check has ended
+}
+
+// CheckView is the state of the checks of one contribution.
+type CheckView struct {
+	Peer    protocol.PeerID
+	Steps   uint32
+	Settled bool
+	Refuted bool
+	Slots   []SlotView
+}
+
+// SlotView is one verifier's check of a contribution.
+type SlotView struct {
+	Verifier protocol.PeerID
+	State    SlotState
+	Drawn    bool
+	Segment  uint32 // if Drawn
+	Verdicts []VerdictView
+}
+
+// VerdictView is one verdict.
+type VerdictView struct {
+	Verifier protocol.PeerID
+	Outcome  protocol.Outcome
+}
+
+// SlotState is where one check stands.
+type SlotState uint8
+
+// States of a check.
+const (
+	SlotOwed      SlotState = 1 // the verifier's draw or verdict is awaited
+	SlotDisputed  SlotState = 2 // it failed; confirmations are awaited
+	SlotPassed    SlotState = 3
+	SlotRefuted   SlotState = 4
+	SlotCleared   SlotState = 5 // it failed, and the others contradicted
+	SlotUndecided SlotState = 6 // it failed, and too few others answered
+	SlotUnchecked SlotState = 7 // every verifier was late
+	SlotVoid      SlotState = 8 // another check refuted the contribution first
+)
+
+// String returns the state in words.
+func (s SlotState) String() string {
+	names := [...]string{"unknown", "owed", "disputed", "passed", "refuted", "cleared", "undecided", "unchecked", "void"}
+	if int(s) >= len(names) {
+		return names[0]
+	}
+	return names[s]
+}
