@@ -1,16 +1,6 @@
 package models
 
-import (
-	"drystone/internal/exact"
-
-	G "gorgonia.org/gorgonia"
-)
-
-// env is what the operations of one graph share: the engine that computes, and a salt for hashes (see build).
-type env struct {
-	*exact.Engine
-	salt int
-}
+import G "gorgonia.org/gorgonia"
 
 // linear returns y = x Wᵀ for x (rows, in) and W (sum of outs, in).
 //
@@ -95,11 +85,6 @@ func (e env) linearWeight(name string, rows, in int, outs []int) *op {
 		}
 	}
 	return o
-}
-
-// op returns the frame of an op without operands.
-func (e env) op(kind, name string, attrs ...any) *op {
-	return &op{kind: kind, name: name, attrs: append(attrs, e.salt), overwrites: -1}
 }
 
 func sum(ns []int) int {

@@ -17,11 +17,7 @@ func (e env) crossEntropy(name string, rows, vocab int) *op {
 	o.wrt = []bool{true, false}
 	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
 		dlogits = make([]float32, rows*vocab)
-		b := e.op("crossentropy.dx", name)
-		b.args, b.out = []arg{scalar()}, matrix(rows, vocab)
-		b.memory = dlogits
-		b.run = func([]float32, []G.Value) {} // the loss has computed it; the input puts this op after that one
-		dx, err := apply(b, loss)
+		dx, err := apply(e.leftover("crossentropy.dx", name, scalar(), matrix(rows, vocab), dlogits), loss)
 		return G.Nodes{dx, nil}, err
 	}
 	return o

@@ -18,7 +18,7 @@ func (e env) rmsnorm(name string, rows, dim int, eps float32) *op {
 		if err != nil {
 			return nil, err
 		}
-		dgain, err := apply(e.rmsnormGain(name, rows, dim, gain), dx)
+		dgain, err := apply(e.leftover("rmsnorm.dgain", name, matrix(rows, dim), vector(dim), gain), dx)
 		return G.Nodes{dx, dgain}, err
 	}
 	return o
@@ -32,13 +32,5 @@ func (e env) rmsnormInput(name string, rows, dim int, rstd, dgain []float32) *op
 	o.run = func(dx []float32, v []G.Value) {
 		e.RMSNormBackward(dx, dgain, f32(v[0]), f32(v[1]), f32(v[2]), rstd, rows, dim)
 	}
-	return o
-}
-
-// rmsnormGain returns the gradient of the gain that rmsnormInput left. Its input only puts it after that op.
-func (e env) rmsnormGain(name string, rows, dim int, dgain []float32) *op {
-	o := e.op("rmsnorm.dgain", name)
-	o.args, o.out = []arg{matrix(rows, dim)}, vector(dim)
-	o.run = func(out []float32, _ []G.Value) { copy(out, dgain) }
 	return o
 }
