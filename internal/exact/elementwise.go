@@ -47,11 +47,11 @@ func (e *Engine) FMA(y []float32, s float32, x []float32) {
 
 func (e *Engine) elementwise(a elemArgs) {
 	e.args.elem = a
-	e.pool.run(e, pieces(len(a.y), pieceElems), func(e *Engine, w, i int) {
+	e.pool.run(e, pieces(len(a.y), pieceElems), func(e *Engine, _, i int) {
 		a := &e.args.elem
 		lo, hi := span(i, pieceElems, len(a.y))
 		if e.vec != nil {
-			e.vecElementwise(a, lo, hi, w)
+			e.vecElementwise(a, lo, hi)
 			return
 		}
 		refElementwise(a.op, a.y[lo:hi], a.a[lo:hi], a.b[lo:hi], a.s)

@@ -1,13 +1,18 @@
 package exact
 
 type gemmArgs struct {
-	m, n, k       int
-	a, b, c       []float32
-	ars, acs      int // element (i,p) of op(A) is a[i*ars+p*acs]
-	brs, bcs      int // element (p,j) of op(B) is b[p*brs+j*bcs]
-	ldc           int
-	accumulate    bool
-	rowsPer, cols int // shape of a piece
+	m, n, k    int
+	a, b, c    []float32
+	ars, acs   int // element (i,p) of op(A) is a[i*ars+p*acs]
+	brs, bcs   int // element (p,j) of op(B) is b[p*brs+j*bcs]
+	ldc        int
+	accumulate bool
+
+	// SIMD paths: the panels of B being packed and the shape of a piece of C.
+	packed           []float32
+	panel, panels    int // first panel and number
+	kPieces          int // fold blocks per panel
+	rowsPer, colsPer int // rows and panels per piece
 }
 
 // Gemm computes C = op(A) op(B), or C += op(A) op(B) if accumulate is set.

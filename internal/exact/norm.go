@@ -5,6 +5,7 @@ type normArgs struct {
 	dx, dgain, dy    []float32
 	rows, dim        int
 	eps              float32
+	partial          []float32 // dgain of each block of rows, SIMD paths
 }
 
 // RMSNorm normalises rows of x (rows,dim) to y (rows,dim):
@@ -23,11 +24,11 @@ func (e *Engine) RMSNorm(y, x, gain, rstd []float32, rows, dim int, eps float32)
 		need(kernel, "rstd", len(rstd), rows)
 	}
 	e.args.norm = normArgs{y: y, x: x, gain: gain, rstd: rstd, rows: rows, dim: dim, eps: eps}
-	e.pool.run(e, pieces(rows, rowsPerPiece(dim)), func(e *Engine, _, i int) {
+	e.pool.run(e, pieces(rows, rowsPerPiece(dim)), func(e *Engine, w, i int) {
 		a := &e.args.norm
 		lo, hi := span(i, rowsPerPiece(a.dim), a.rows)
 		if e.vec != nil {
-			e.vecNorm(a, lo, hi)
+			e.vecNorm(a, lo, hi, w)
 			return
 		}
 		for row := lo; row < hi; row++ {

@@ -18,16 +18,16 @@ func (e *Engine) reduce(x []float32, squares bool) float32 {
 	n := pieces(len(x), rowBlock)
 	partial := e.shared.floats(0, n)
 	e.args.sum = sumArgs{x, partial, squares}
-	e.pool.run(e, n, func(e *Engine, _, i int) {
+	e.pool.run(e, n, func(e *Engine, w, i int) {
 		a := &e.args.sum
 		lo, hi := span(i, rowBlock, len(a.x))
-		a.partial[i] = e.rowBlockSum(a.x[lo:hi], a.squares)
+		a.partial[i] = e.rowBlockSum(a.x[lo:hi], a.squares, w)
 	})
 	for n > 1 {
 		blocks := pieces(n, rowBlock)
 		for i := range blocks {
 			lo, hi := span(i, rowBlock, n)
-			partial[i] = e.rowBlockSum(partial[lo:hi], false)
+			partial[i] = e.rowBlockSum(partial[lo:hi], false, 0)
 		}
 		n = blocks
 	}
@@ -38,10 +38,12 @@ func (e *Engine) reduce(x []float32, squares bool) float32 {
 }
 
 // rowBlockSum folds at most rowBlock elements.
-func (e *Engine) rowBlockSum(x []float32, squares bool) float32 {
+func (e *Engine) rowBlockSum(x []float32, squares bool, w int) float32 {
 	switch {
+	case e.vec != nil && squares:
+		return e.blockDot(x, x, w)
 	case e.vec != nil:
-		return e.vecRowBlock(x, squares)
+		return e.blockSum(x, w)
 	case squares:
 		return refDot(x, x)
 	default:

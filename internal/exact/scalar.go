@@ -96,25 +96,36 @@ func Log(x float32) float32 {
 	return FMA32(float32(k-bias), ln2Hi, FMA32(q, s, f))
 }
 
-// Sigmoid returns 1/(1+exp(-x)). The error is at most 2 ulp where the result is
-// at least 2^-126, and the result is +0 where exp(-|x|) is.
+// Sigmoid returns 1/(1+exp(-x)), and +0 where exp(x) is below 2^-126; elsewhere
+// the error is at most 2 ulp.
 func Sigmoid(x float32) float32 {
-	z := Exp(-abs32(x))
-	if x < 0 {
-		return z / (1 + z)
-	}
-	return 1 / (1 + z)
+	s, _ := sigmoidSilu(x)
+	return s
 }
 
-// Silu returns x*sigmoid(x), computed as x*z/(1+z) with z = exp(x) for x < 0 and
-// as x/(1+exp(-x)) otherwise.
+// Silu returns x/(1+exp(-x)), and a zero where exp(x) is below 2^-126; elsewhere
+// the error is at most 2 ulp. Silu of an infinity is NaN.
 func Silu(x float32) float32 {
+	_, a := sigmoidSilu(x)
+	return a
+}
+
+// sigmoidSilu computes z/(1+z) for x < 0 and 1/(1+z) otherwise, z = exp(-|x|),
+// corrected for the roundings of 1+z and of the division: the quotient is y+d.
+func sigmoidSilu(x float32) (sigmoid, silu float32) {
 	z := Exp(-abs32(x))
-	num := x
+	den := 1 + z
+	lost := z - (den - 1) // 1+z = den+lost exactly
+	num := float32(1)
 	if x < 0 {
-		num = x * z
+		num = z
 	}
-	return num / (1 + z)
+	inv := 1 / den
+	y := float32(num * inv)
+	t := FMA32(-y, den, num)
+	t = FMA32(-y, lost, t)
+	d := float32(t * inv)
+	return y + d, FMA32(x, y, float32(x*d))
 }
 
 // Tanh returns the hyperbolic tangent of x. The error is at most 2 ulp.

@@ -3,9 +3,24 @@ package exact
 // scratch is memory that kernels reuse from call to call. Each kernel uses the
 // slots as it likes; nothing survives in them from one kernel to the next.
 type scratch struct {
-	f [8][]float32
-	i [3][]int32
+	f [slots][]float32
+	i [2][]int32
+
+	// Small operands of SIMD kernels, here because what a kernel points to must
+	// not be on the stack.
+	lanes rowLanes
+	max   float32
+	adam  [9]float32
+	row   rowJob
 }
+
+// Slots that helpers of kernels use; kernels themselves use those from 0 on.
+const (
+	slotPack = iota + 12 // packed operand of a matrix product
+	slotTile             // tile at the edge of a matrix product
+	slotFold             // block results of a row fold
+	slots
+)
 
 // floats returns slot's memory with room for n elements, contents undefined.
 func (s *scratch) floats(slot, n int) []float32 {

@@ -12,11 +12,11 @@ func (e *Engine) SwiGLU(y, gate, up []float32) {
 	need(kernel, "gate", len(gate), len(y))
 	need(kernel, "up", len(up), len(y))
 	e.args.act = actArgs{y: y, gate: gate, up: up}
-	e.pool.run(e, pieces(len(y), pieceElems/4), func(e *Engine, w, i int) {
+	e.pool.run(e, pieces(len(y), pieceElems/4), func(e *Engine, _, i int) {
 		a := &e.args.act
 		lo, hi := span(i, pieceElems/4, len(a.y))
 		if e.vec != nil {
-			e.vecSwiGLU(a, lo, hi, w)
+			e.vecSwiGLU(a, lo, hi)
 			return
 		}
 		for j := lo; j < hi; j++ {
@@ -39,11 +39,11 @@ func (e *Engine) SwiGLUBackward(dgate, dup, dy, gate, up []float32) {
 	need(kernel, "gate", len(gate), len(dy))
 	need(kernel, "up", len(up), len(dy))
 	e.args.act = actArgs{dgate: dgate, dup: dup, d: dy, gate: gate, up: up}
-	e.pool.run(e, pieces(len(dy), pieceElems/4), func(e *Engine, w, i int) {
+	e.pool.run(e, pieces(len(dy), pieceElems/4), func(e *Engine, _, i int) {
 		a := &e.args.act
 		lo, hi := span(i, pieceElems/4, len(a.d))
 		if e.vec != nil {
-			e.vecSwiGLUBackward(a, lo, hi, w)
+			e.vecSwiGLUBackward(a, lo, hi)
 			return
 		}
 		for j := lo; j < hi; j++ {
@@ -53,6 +53,6 @@ func (e *Engine) SwiGLUBackward(dgate, dup, dy, gate, up []float32) {
 }
 
 func refSwiGLUGrad(dy, gate, up float32) (dgate, dup float32) {
-	s, a := Sigmoid(gate), Silu(gate)
+	s, a := sigmoidSilu(gate)
 	return float32(dy*up) * FMA32(a, 1-s, s), dy * a
 }
