@@ -1,0 +1,190 @@
+package verify
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"drystone/protocol"
+)
+
+// opened is what an opening is checked against. The check of a contribution and the audit of a proof share it.
+type opened struct {
+	spec      *protocol.RunSpec
+	params    int
+	commit    *protocol.Commit
+	start     protocol.TraceStart
+	end       protocol.TraceEnd
+	challenge Challenge
+}
+
+func openingOf(t *Task) opened {
+	return opened{t.Spec, t.Params, &t.Commit.Body, t.Start, t.End, t.Challenge}
+}
+
+// check verifies places, sizes and paths of an opening, cheapest first. withState says that the opening must carry the
+// state at From if the run's kind of check needs it; a proof leaves it out.
+func (x opened) check(o *protocol.Opening, withState bool) error {
+	s, steps, seg := x.spec, x.commit.Steps, x.challenge.Segment
+	from, to := SegmentSteps(s, steps, seg)
+	segments := s.Segments(steps)
+	size := uint64(segments) + 2
+	state := 0
+	if withState && seg > 0 && s.Verify.Kind == "segment" {
+		state = 4 * x.params
+	}
+	if hasFeedback(s) == x.end.Feedback.IsZero() || (!hasFeedback(s) && !x.start.Feedback.IsZero()) {
+		return fmt.Errorf("trace names error feedback that does not fit the %s codec", s.Codec.Up)
+	}
+	if len(o.Theta) != state || len(o.M) != state || len(o.V) != state {
+		return fmt.Errorf("opening carries a state of %d, %d and %d bytes, want %d each", len(o.Theta), len(o.M), len(o.V), state)
+	}
+	if seg == 0 {
+		if o.From != (protocol.TraceState{}) || o.FromPath.Index != 0 || o.FromPath.Size != 0 || len(o.FromPath.Nodes) != 0 {
+			return fmt.Errorf("opening of segment 0 names a state before it")
+		}
+	} else if err := leafAt("state before the segment", o.From, from, o.FromPath, uint64(seg), size, x.commit.Trace); err != nil {
+		return err
+	}
+	if err := leafAt("state after the segment", o.To, to, o.ToPath, uint64(seg)+1, size, x.commit.Trace); err != nil {
+		return err
+	}
+	if err := leafAt("final state", o.Final, steps, o.FinalPath, uint64(segments), size, x.commit.Trace); err != nil {
+		return err
+	}
+	if err := x.checkChunks(o); err != nil || state == 0 {
+		return err
+	}
+	for _, part := range []struct {
+		name string
+		data []byte
+		want protocol.Digest
+	}{{"theta", o.Theta, o.From.Theta}, {"m", o.M, o.From.M}, {"v", o.V, o.From.V}} {
+		if protocol.MerkleRoot(part.data) != part.want {
+			return fmt.Errorf("opened %s is not the one in the trace", part.name)
+		}
+	}
+	return nil
+}
+
+func leafAt(what string, st protocol.TraceState, step uint32, p protocol.Path, index, size uint64, root protocol.Digest) error {
+	if st.Step != step {
+		return fmt.Errorf("%s is of step %d, want %d", what, st.Step, step)
+	}
+	if p.Index != index || p.Size != size {
+		return fmt.Errorf("%s stands at leaf %d of %d of the trace, want %d of %d", what, p.Index, p.Size, index, size)
+	}
+	if err := p.Check(st.Leaf(), root); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (x opened) checkChunks(o *protocol.Opening) error {
+	if len(o.Chunks) != len(x.challenge.Chunks) {
+		return fmt.Errorf("opening has %d codec chunks, want %d", len(o.Chunks), len(x.challenge.Chunks))
+	}
+	for i := range o.Chunks {
+		c := &o.Chunks[i]
+		if c.Index != x.challenge.Chunks[i] {
+			return fmt.Errorf("opening has codec chunk %d in place of %d", c.Index, x.challenge.Chunks[i])
+		}
+		lo, hi := chunkRange(x.params, c.Index)
+		if err := x.vector("theta", c, c.Theta, c.ThetaPath, o.Final.Theta, hi-lo); err != nil {
+			return err
+		}
+		before, after := 0, 0
+		if hasFeedback(x.spec) {
+			after = hi - lo
+		}
+		if !x.start.Feedback.IsZero() {
+			before = hi - lo
+		}
+		if err := x.vector("error feedback before", c, c.Before, c.BeforePath, x.start.Feedback, before); err != nil {
+			return err
+		}
+		if err := x.vector("error feedback after", c, c.After, c.AfterPath, x.end.Feedback, after); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vector checks one chunk of a vector of n values, or that there is none for n = 0.
+func (x opened) vector(what string, c *protocol.ChunkOpening, data []byte, p protocol.Path, root protocol.Digest, n int) error {
+	if len(data) != 4*n {
+		return fmt.Errorf("codec chunk %d: %s has %d bytes, want %d", c.Index, what, len(data), 4*n)
+	}
+	if n == 0 {
+		if p.Index != 0 || p.Size != 0 || len(p.Nodes) != 0 {
+			return fmt.Errorf("codec chunk %d: %s is empty but has a path", c.Index, what)
+		}
+		return nil
+	}
+	if p.Index != uint64(c.Index) || p.Size != uint64(Chunks(x.params)) {
+		return fmt.Errorf("codec chunk %d: %s stands at leaf %d of %d", c.Index, what, p.Index, p.Size)
+	}
+	if err := p.Check(protocol.LeafHash(data), root); err != nil {
+		return fmt.Errorf("codec chunk %d: %s: %w", c.Index, what, err)
+	}
+	return nil
+}
+
+// hasFeedback reports whether the run's codec carries error feedback from round to round.
+func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.Up == "sparse" }
+
+func chunkRange(params int, i uint32) (lo, hi int) {
+	return int(i) * ChunkParams, min((int(i)+1)*ChunkParams, params)
+}
+
+// checkChunk encodes an opened chunk again. bad says how the payload differs; err is a failure on this side.
+func checkChunk(t *Task, codec ChunkCoder, c *protocol.ChunkOpening) (bad, err error) {
+	lo, hi := chunkRange(t.Params, c.Index)
+	shard := lo / t.Spec.Codec.ShardParams
+	first, last := t.Spec.Codec.Shard(t.Params, shard)
+	final := bytesFloat(c.Theta)
+	u := make([]float32, hi-lo)
+	for i := range u {
+		u[i] = t.Theta[lo+i] - final[i]
+	}
+	var before, after []float32
+	if hasFeedback(t.Spec) {
+		before, after = make([]float32, hi-lo), make([]float32, hi-lo)
+		if len(c.Before) > 0 {
+			before = bytesFloat(c.Before)
+		}
+	}
+	have, malformed := codec.Chunk(t.Shards[shard].Payload, last-first, (lo-first)/ChunkParams)
+	if malformed != nil {
+		return fmt.Errorf("payload of shard %d: %w", shard, malformed), nil
+	}
+	want, unencodable := codec.EncodeChunk(nil, u, before, after)
+	switch {
+	case unencodable != nil:
+		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, unencodable), nil
+	case !slices.Equal(want, have):
+		return fmt.Errorf("codec chunk %d of the payload is not what the states encode to", c.Index), nil
+	case !slices.Equal(floatBytes(after), c.After):
+		return fmt.Errorf("codec chunk %d leaves another error feedback than the one committed", c.Index), nil
+	}
+	return nil, nil
+}
+
+// floatBytes returns v as little-endian binary32, 4 bytes each.
+func floatBytes(v []float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+// bytesFloat is the inverse of floatBytes; len(b) is a multiple of 4.
+func bytesFloat(b []byte) []float32 {
+	v := make([]float32, len(b)/4)
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return v
+}
