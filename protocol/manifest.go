@@ -35,7 +35,11 @@ func DecodeManifest(data []byte) (*Manifest, error) {
 	if err := Decode(data, MaxManifest, &m); err != nil {
 		return nil, err
 	}
-	if want := (m.Bytes + ChunkSize - 1) / ChunkSize; want != uint64(len(m.Chunks)) {
+	want := m.Bytes / ChunkSize
+	if m.Bytes%ChunkSize != 0 {
+		want++ // not Bytes+ChunkSize-1 above: a hostile length would wrap round to no chunks
+	}
+	if want != uint64(len(m.Chunks)) {
 		return nil, fmt.Errorf("manifest of %d bytes lists %d chunks, want %d: %w", m.Bytes, len(m.Chunks), want, ErrNotCanonical)
 	}
 	return &m, nil

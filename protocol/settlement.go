@@ -7,6 +7,9 @@ type Amount [32]byte
 
 // AmountOf converts v, which must be at least 0 and below 2^256; it panics otherwise.
 func AmountOf(v *big.Int) (a Amount) {
+	if v.Sign() < 0 {
+		panic("protocol: negative amount") // FillBytes would take the absolute value
+	}
 	v.FillBytes(a[:])
 	return a
 }

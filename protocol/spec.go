@@ -146,7 +146,10 @@ func DecodeSpec(data []byte, want Digest) (*RunSpec, error) {
 	if got := Hash(DomainRun, data); got != want {
 		return nil, fmt.Errorf("run spec has RunID %s, want %s", got.Short(), want.Short())
 	}
-	return &s, s.Validate()
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // Assignment is the work that a rule gives one peer in one round: Steps inner steps on the sequences drawn for Index.
@@ -160,7 +163,7 @@ type Assignment struct {
 // TokensPerStep is the number of training tokens of one inner step.
 func (s *RunSpec) TokensPerStep() uint64 { return uint64(s.Train.Batch) * uint64(s.Model.Context) }
 
-// Segments returns the number of trace segments of a contribution of the given steps.
+// Segments returns the number of trace segments of a contribution of the given steps. It is 0 for 0 steps only.
 func (s *RunSpec) Segments(steps uint32) uint32 {
-	return (steps + s.Train.Segment - 1) / s.Train.Segment
+	return uint32((uint64(steps) + uint64(s.Train.Segment) - 1) / uint64(s.Train.Segment))
 }

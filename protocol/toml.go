@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -16,7 +17,14 @@ func ParseTOML(name string, text []byte, into *RunSpec) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
+	unknown := meta.Undecoded()
+	for _, key := range meta.Keys() {
+		// The decoder takes "Seed" for seed, and of both it would keep either one, by chance.
+		if s := key.String(); s != strings.ToLower(s) {
+			unknown = append(unknown, key)
+		}
+	}
+	if len(unknown) > 0 {
 		return fmt.Errorf("%s: unknown key %q; see docs/protocol.md for the keys of a run spec: %w", name, unknown[0].String(), ErrBadSpec)
 	}
 	return nil

@@ -79,7 +79,9 @@ func (r *Reveal) Check(s *RunSpec, params int, c *Commit, frozen Digest) error {
 	switch {
 	case r.Run != c.Run || r.Round != c.Round || r.Peer != c.Peer:
 		return fmt.Errorf("reveal of %s is not for commit of %s in round %d", r.Peer.Short(), c.Peer.Short(), c.Round)
-	case int(r.Shard) >= shards:
+	case c.Steps < 1 || c.Steps > s.Train.Steps:
+		return fmt.Errorf("reveal of %s: commit of %d steps, want 1 to %d", r.Peer.Short(), c.Steps, s.Train.Steps)
+	case int64(r.Shard) >= int64(shards):
 		return fmt.Errorf("reveal of %s: shard %d of %d", r.Peer.Short(), r.Shard, shards)
 	case r.ShardPath.Index != uint64(r.Shard) || r.ShardPath.Size != uint64(shards):
 		return fmt.Errorf("reveal of %s: shard path: %w", r.Peer.Short(), ErrBadPath)
