@@ -1,1 +1,68 @@
+// Package models builds decoders of the Llama family (RMSNorm, RoPE, SwiGLU, causal attention with grouped key and value
+// heads) as Gorgonia graphs whose every operation is exact: loss and gradients have the same bits on every machine, code
+// path and number of threads.
+//
+// # Use
+//
+//	eng, err := exact.New(runtime.GOMAXPROCS(0))
+//	defer eng.Close()
+//	m, err := models.New(spec, eng, batch)
+//	theta, err := models.Init(spec, seed)
+//	copy(m.Params(), theta)
+//	for ... {
+//	    loss, err := m.Step(tokens, targets) // both (batch, Context); forward and backward
+//	    update(m.Params(), m.Grads())        // in place
+//	}
+//	text, err := m.Sample([]byte("The "), 80, 0.8, seed)
+//
+// One caller at a time may use a Model. Step, Loss and Logits allocate nothing after their first call. A panic inside an
+// operation comes back as an error.
+//
+// # One flat vector
+//
+// All parameters lie in one float32 vector theta, which the graph reads in place, and so do the gradients, which it
+// writes in place. [Layout] gives the order and the Hugging Face names; weights are (out, in), row-major, y = x Wᵀ:
+//
+//	theta | embed_tokens | layer 0: norm | q | k | v | o | norm | gate | up | down | layer 1 ... | norm | lm_head |
+//	                                       \---------/                  \-------/
+//	                                       one graph node               one graph node
+//
+// # The graph
+//
+// Activations are matrices of R = batch*Context rows. Every box is one operation (op_*.go), a gorgonia.Op with a
+// symbolic derivative over the kernels of internal/exact:
+//
+//	tokens -> embed -> x
+//	x -> rmsnorm -> linear(q|k|v) -> rope -> attention -> residual(x, o)    -> x     per layer
+//	x -> rmsnorm -> linear(gate|up) -> swiglu          -> residual(x, down) -> x     per layer
+//	x -> rmsnorm -> linear(head) -> logits -> crossentropy(targets) -> mean loss
+//
+// Gorgonia builds the graph and differentiates it. Its own arithmetic never runs: where two gradients meet it inserts an
+// addition, in whose place the machine (machine.go) runs exact.Add.
+//
+// # What fixes the bits
+//
+// Besides the contracts of the kernels, in internal/exact:
+//
+//   - linear folds over its input width; dW folds over rows; dx of a packed linear adds dq Wq, dk Wk and dv Wv (or dgate
+//     Wgate and dup Wup) in this order, block by block as Gemm accumulates;
+//   - residual folds the product first and adds x once;
+//   - at x the gradient is (gradient past the branch) + (gradient through the branch's rmsnorm); the gradient of a tied
+//     embedding is (head) + (gather). These are the only sums of gradients. Each has two terms;
+//   - the mean loss is the row fold of the losses divided by R; the division of the gradient is in the kernel.
+//
+// The order in which the machine runs operations does not matter, since each is a function of its operands.
+//
+// # Memory
+//
+// Memory is planned when a graph is compiled. A node's memory goes to a later node of the same length once nothing reads
+// it; rope, rmsnorm's and swiglu's derivatives take that of their operand where it dies with them. A step needs 8 bytes
+// per parameter and about 4*R*(8*Dim + 3*FFN) bytes per layer, more by what the heads share.
+//
+// # Files
+//
+// [WriteSafetensors] and [ReadSafetensors] use the safetensors format, and [ConfigJSON] gives the config.json with which
+// Hugging Face's LlamaForCausalLM computes the same function:
+//
+//	| 8 bytes: n, little-endian | n bytes: JSON {"__metadata__": {...}, name: {dtype, shape, data_offsets}} | float32 data |
 package models

@@ -34,16 +34,14 @@ func (e env) linear(name string, rows, in int, outs ...int) *op {
 	return o
 }
 
-// residual returns y = r + x Wᵀ for r (rows, out), x (rows, in), W (out, in). The gradient of r is dy itself.
+// residual returns y = r + x Wᵀ for r (rows, out), x (rows, in), W (out, in): the product is folded first, then added.
+// The gradient of r is dy itself.
 func (e env) residual(name string, rows, in, out int) *op {
 	o := e.op("residual", name)
 	o.args, o.out = []arg{matrix(rows, out), matrix(rows, in), matrix(out, in)}, matrix(rows, out)
-	o.overwrites = 0
 	o.run = func(y []float32, v []G.Value) {
-		if r := f32(v[0]); &r[0] != &y[0] {
-			copy(y, r)
-		}
-		e.Gemm(false, true, rows, out, in, f32(v[1]), in, f32(v[2]), in, y, out, true)
+		e.Gemm(false, true, rows, out, in, f32(v[1]), in, f32(v[2]), in, y, out, false)
+		e.Add(y, f32(v[0]), y)
 	}
 	o.wrt = []bool{true, true, true}
 	o.diff = func(v G.Nodes, _, dy *G.Node) (G.Nodes, error) {
