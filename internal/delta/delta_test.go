@@ -1,0 +1,569 @@
+package delta
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"drystone/internal/exact"
+	"drystone/protocol"
+
+	"pgregory.net/rapid"
+)
+
+var update = flag.Bool("update", false, "write golden files")
+
+func sparseSpec(k int) protocol.CodecSpec {
+	return protocol.CodecSpec{Up: "sparse", TopK: k, ValueBits: 2, Decay: 0.95, ShardParams: 1 << 16}
+}
+
+func mustNew(t testing.TB, spec protocol.CodecSpec) Codec {
+	t.Helper()
+	c, err := New(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func normals(seed uint64, n int) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64() * 1e-3)
+	}
+	return x
+}
+
+// drawChunk draws values with ties, zeros, subnormals and all magnitudes that have an encoding.
+func drawChunk(t *rapid.T, n int) []float32 {
+	gen := rapid.OneOf(
+		rapid.SampledFrom([]float32{0, float32(math.Copysign(0, -1)), 1e-3, -1e-3, 2e-3, 1e-40, -1e-40, 0x1p-126}),
+		rapid.Float32Range(-1e-2, 1e-2),
+		rapid.Float32Range(-1e4, 1e4),
+	)
+	return rapid.SliceOfN(gen, n, n).Draw(t, "values")
+}
+
+// The encoder is the definition of the package comment, step by step, here with sorting and plain bit strings.
+func TestEncodeMatchesDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(100, 300)).Draw(t, "n")
+		k := rapid.IntRange(1, 400).Draw(t, "k")
+		u, before := drawChunk(t, n), drawChunk(t, n)
+		c, err := New(sparseSpec(k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := make([]float32, n)
+		got, err := c.EncodeChunk(nil, u, before, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, wantAfter := define(k, u, before)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("payload\n%x, want\n%x", got, want)
+		}
+		for i := range after {
+			if math.Float32bits(after[i]) != math.Float32bits(wantAfter[i]) {
+				t.Fatalf("after[%d] = %x, want %x", i, after[i], wantAfter[i])
+			}
+		}
+		if err := c.Validate(got, n); err != nil {
+			t.Fatal(err)
+		}
+		if back := reencode(c, got, n); !bytes.Equal(back, got) {
+			t.Fatalf("re-encoded\n%x, want\n%x", back, got)
+		}
+	})
+}
+
+// define encodes by steps 1 to 5 of the package comment.
+func define(k int, u, before []float32) ([]byte, []float32) {
+	a := make([]float32, len(u))
+	var order []int
+	for i := range u {
+		a[i] = exact.FMA32(0.95, before[i], u[i])
+		if a[i] != 0 {
+			order = append(order, i)
+		}
+	}
+	abs := func(i int) float64 { return math.Abs(float64(a[i])) }
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(abs(j), abs(i)) })
+	n := min(k, len(u))
+	order = order[:min(n, len(order))]
+	slices.Sort(order)
+	scale := 0.0
+	if len(order) > 0 {
+		for _, i := range order {
+			scale += abs(i)
+		}
+		scale /= float64(len(order))
+		for range 4 {
+			var L, H float64
+			var l, h int
+			for _, i := range order {
+				if abs(i) >= 1.5*scale {
+					H, h = H+abs(i), h+1
+				} else if abs(i) >= scale/2 {
+					L, l = L+abs(i), l+1
+				}
+			}
+			if l+h > 0 {
+				scale = (L + 2*H) / float64(l+4*h)
+			}
+		}
+	}
+	bits, s := nearestHalf(scale)
+	var kept []int
+	for _, i := range order {
+		if s > 0 && abs(i) >= s/2 {
+			kept = append(kept, i)
+		}
+	}
+	for s > 0 && len(kept) > 0 && !slices.ContainsFunc(kept, func(i int) bool { return abs(i) < 1.5*s }) {
+		bits, s = nearestHalf(2 * s)
+	}
+	if len(kept) == 0 {
+		bits = 0
+	}
+	field := make([]bool, 0, 8*4096)
+	put := func(v, n int) {
+		for b := range n {
+			field = append(field, v>>b&1 == 1)
+		}
+	}
+	put(int(bits), 16)
+	for _, i := range kept {
+		put(i, 12)
+	}
+	put(0, 12*(n-len(kept)))
+	for _, i := range kept {
+		value, code := float32(s), 0
+		if abs(i) >= 1.5*s {
+			value, code = 2*value, 1
+		}
+		if a[i] < 0 {
+			value, code = -value, code+2
+		}
+		a[i] -= value
+		put(code, 2)
+	}
+	put(0, 2*(n-len(kept)))
+	for i := range a {
+		if abs(i) < 0x1p-126 {
+			a[i] = 0
+		}
+	}
+	return pack(field), a
+}
+
+func pack(field []bool) []byte {
+	out := make([]byte, (len(field)+7)/8)
+	for i, set := range field {
+		if set {
+			out[i/8] |= 1 << (i % 8)
+		}
+	}
+	return out
+}
+
+// nearestHalf searches all finite binary16 for the nearest to x, the even one of two.
+func nearestHalf(x float64) (uint16, float64) {
+	best, gap := uint16(0), math.Inf(1)
+	lo, _ := slices.BinarySearchFunc(halves, x, func(h, x float64) int { return cmp.Compare(h, x) })
+	for b := max(lo-1, 0); b <= min(lo, len(halves)-1); b++ {
+		if d := math.Abs(halves[b] - x); d < gap || d == gap && b%2 == 0 {
+			best, gap = uint16(b), d
+		}
+	}
+	return best, halves[best]
+}
+
+// halves are the finite binary16 >= 0 by bits, computed from IEEE 754's definition.
+var halves = func() (h []float64) {
+	for b := range 0x7c00 {
+		v := float64(b&1023) * math.Pow(2, -24)
+		if e := b >> 10; e > 0 {
+			v = (1 + float64(b&1023)/1024) * math.Pow(2, float64(e-15))
+		}
+		h = append(h, v)
+	}
+	return h
+}()
+
+// reencode writes the one encoding of a valid payload's values, which it reads through AddTo.
+func reencode(c Codec, payload []byte, n int) []byte {
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(math.Copysign(0, -1)) // fma(1, v, -0) = v for every v
+	}
+	if err := c.AddTo(values, 1, payload); err != nil {
+		return nil
+	}
+	if !c.HasFeedback() {
+		out, _ := appendDense(nil, values)
+		return out
+	}
+	var out []byte
+	for lo := 0; lo < n; lo += ChunkParams {
+		chunk := values[lo:min(lo+ChunkParams, n)]
+		least := float32(math.Inf(1))
+		for _, v := range chunk {
+			if v != 0 {
+				least = min(least, float32(math.Abs(float64(v))))
+			}
+		}
+		var index, code []bool
+		put := func(f *[]bool, v, n int) {
+			for b := range n {
+				*f = append(*f, v>>b&1 == 1)
+			}
+		}
+		for i, v := range chunk {
+			if v != 0 {
+				put(&index, i, 12)
+				put(&code, map[float32]int{least: 0, 2 * least: 1, -least: 2, -2 * least: 3}[v], 2)
+			}
+		}
+		entries := min(c.topK, len(chunk))
+		field := make([]bool, 16+14*entries)
+		if len(index) > 0 {
+			bits, _ := nearestHalf(float64(least))
+			for b := range 16 {
+				field[b] = bits>>b&1 == 1
+			}
+		}
+		copy(field[16:], index)
+		copy(field[16+12*entries:], code)
+		out = append(out, pack(field)...)
+	}
+	return out
+}
+
+// Arithmetic of binary16 against IEEE 754: every value, and every midpoint goes to even.
+func TestHalf(t *testing.T) {
+	for b, v := range halves {
+		if got := fromHalf(uint16(b)); float64(got) != v {
+			t.Fatalf("fromHalf(%04x) = %v, want %v", b, got, v)
+		}
+		if got := toHalf(v); got != uint16(b) {
+			t.Fatalf("toHalf(%v) = %04x, want %04x", v, got, b)
+		}
+		if b+1 == len(halves) {
+			break
+		}
+		mid := (v + halves[b+1]) / 2
+		if got, want := toHalf(mid), uint16(b+b%2); got != want {
+			t.Fatalf("toHalf(midpoint %v) = %04x, want %04x", mid, got, want)
+		}
+		if got := toHalf(math.Nextafter(mid, 0)); got != uint16(b) {
+			t.Fatalf("toHalf(below %v) = %04x, want %04x", mid, got, b)
+		}
+		if got := fromHalf(min(double(uint16(b)), maxHalf)); b > 0 && 2*v <= 65504 && float64(got) != 2*v {
+			t.Fatalf("double(%v) = %v", v, got)
+		}
+	}
+	for _, x := range []float64{65520, 1e5, 1e38, math.MaxFloat64} {
+		if got := toHalf(x); got != infHalf {
+			t.Fatalf("toHalf(%v) = %04x, want %04x", x, got, infHalf)
+		}
+	}
+}
+
+// With decay 1 nothing is ever lost: what was sent plus what is left is what came in, to rounding.
+func TestFeedbackKeepsTheSum(t *testing.T) {
+	spec := sparseSpec(64)
+	spec.Decay = 1
+	c := mustNew(t, spec)
+	const n, rounds = 10000, 20
+	feedback, sent, in := make([]float32, n), make([]float32, n), make([]float64, n)
+	for r := range rounds {
+		u := normals(uint64(r), n)
+		payload, err := c.Encode(nil, u, feedback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AddTo(sent, 1, payload); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range u {
+			in[i] += float64(x)
+		}
+	}
+	for i := range in {
+		if d := math.Abs(float64(sent[i]) + float64(feedback[i]) - in[i]); d > 1e-7 {
+			t.Fatalf("parameter %d: %v in, %v sent, %v left", i, in[i], sent[i], feedback[i])
+		}
+	}
+}
+
+// Chunks stand alone: chunk i of a payload is the encoding of chunk i of the vector.
+func TestChunksAreIndependent(t *testing.T) {
+	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096), sparseSpec(5)} {
+		c := mustNew(t, spec)
+		for _, n := range []int{1, 3, 4095, 4096, 4097, 10000} {
+			u, feedback := normals(1, n), normals(2, n)
+			before := slices.Clone(feedback)
+			payload, err := c.Encode([]byte("kept"), u, feedback)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload = bytes.TrimPrefix(payload, []byte("kept"))
+			if len(payload) != c.Size(n) {
+				t.Fatalf("%s n=%d: %d bytes, want %d", spec.Up, n, len(payload), c.Size(n))
+			}
+			if err := c.Validate(payload, n); err != nil {
+				t.Fatal(err)
+			}
+			for i := range Chunks(n) {
+				lo, hi := i*ChunkParams, min((i+1)*ChunkParams, n)
+				after := make([]float32, hi-lo)
+				alone, err := c.EncodeChunk(nil, u[lo:hi], before[lo:hi], after)
+				if err != nil {
+					t.Fatal(err)
+				}
+				part, err := c.Chunk(payload, n, i)
+				if err != nil || !bytes.Equal(part, alone) {
+					t.Fatalf("%s n=%d chunk %d differs (%v)", spec.Up, n, i, err)
+				}
+				if c.HasFeedback() && !slices.Equal(after, feedback[lo:hi]) {
+					t.Fatalf("n=%d chunk %d: feedback differs", n, i)
+				}
+			}
+			var want float64
+			for lo := 0; lo < n; lo += ChunkParams {
+				values, sum := make([]float32, n), 0.0
+				if err := c.AddTo(values, 1, payload); err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range values[lo:min(lo+ChunkParams, n)] {
+					sum += float64(v) * float64(v)
+				}
+				want += sum
+			}
+			if got, err := c.SumSquares(payload, n); err != nil || got != want {
+				t.Fatalf("%s n=%d: SumSquares = %v, want %v (%v)", spec.Up, n, got, want, err)
+			}
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
+	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64)} {
+		c := mustNew(t, spec)
+		for _, bad := range []float32{inf, nan} {
+			u := normals(3, 5000)
+			u[4500] = bad
+			dst := []byte("kept")
+			if got, err := c.Encode(dst, u, make([]float32, 5000)); !errors.Is(err, ErrNotFinite) || string(got) != "kept" {
+				t.Fatalf("%s %v: %v, %q", spec.Up, bad, err, got)
+			}
+		}
+		for _, p := range [][]byte{nil, make([]byte, c.Size(5000)-1), make([]byte, c.Size(5000)+1)} {
+			if err := c.Validate(p, 5000); !errors.Is(err, ErrLength) {
+				t.Fatalf("%s: %d bytes: %v", spec.Up, len(p), err)
+			}
+			if err := c.AddTo(make([]float32, 5000), 1, p); !errors.Is(err, ErrLength) {
+				t.Fatalf("%s: AddTo %d bytes: %v", spec.Up, len(p), err)
+			}
+		}
+		if err := c.Validate(nil, -1); !errors.Is(err, ErrLength) {
+			t.Fatal(err)
+		}
+	}
+	c := mustNew(t, sparseSpec(3))
+	if _, err := c.Encode(nil, []float32{1e30, 1}, make([]float32, 2)); !errors.Is(err, ErrRange) {
+		t.Fatalf("too large a scale: %v", err)
+	}
+	if _, err := c.Encode(nil, []float32{math.MaxFloat32}, []float32{math.MaxFloat32}); !errors.Is(err, ErrNotFinite) {
+		t.Fatalf("overflow in the accumulator: %v", err)
+	}
+	dense := mustNew(t, protocol.CodecSpec{Up: "dense"})
+	if err := dense.Validate([]byte{0, 0, 0x80, 0x7f}, 1); !errors.Is(err, ErrNotFinite) {
+		t.Fatalf("infinity on the wire: %v", err)
+	}
+	for _, spec := range []protocol.CodecSpec{{}, {Up: "x"}, {Up: "sparse", TopK: 1, ValueBits: 3}, {Up: "sparse", TopK: 4097, ValueBits: 2},
+		{Up: "sparse", ValueBits: 2}, {Up: "sparse", TopK: 1, ValueBits: 2, Decay: math.NaN()}} {
+		if _, err := New(spec); !errors.Is(err, ErrSpec) {
+			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+}
+
+// Every change of a canonical chunk that still decodes to the same values is refused.
+func TestOneEncoding(t *testing.T) {
+	c := mustNew(t, sparseSpec(3))
+	chunk := func(scale uint16, index [3]int, code [3]int, pad int) []byte {
+		v := uint64(scale) | uint64(pad)<<58
+		for i := range 3 {
+			v |= uint64(index[i])<<(16+12*i) | uint64(code[i])<<(52+2*i)
+		}
+		b := make([]byte, 8)
+		for i := range b {
+			b[i] = byte(v >> (8 * i))
+		}
+		return b
+	}
+	for _, tt := range []struct {
+		name string
+		data []byte
+		ok   bool
+	}{
+		{"three", chunk(0x3c00, [3]int{0, 5, 4095}, [3]int{0, 1, 3}, 0), true},
+		{"one", chunk(0x3c00, [3]int{0, 0, 0}, [3]int{2, 0, 0}, 0), true},
+		{"none", chunk(0, [3]int{}, [3]int{}, 0), true},
+		{"scale without entry is +scale at 0", chunk(1, [3]int{}, [3]int{}, 0), true},
+		{"all double", chunk(0x3c00, [3]int{1, 2, 3}, [3]int{1, 3, 1}, 0), false},
+		{"infinite scale", chunk(0x7c00, [3]int{1, 2, 3}, [3]int{0, 3, 1}, 0), false},
+		{"negative scale", chunk(0xbc00, [3]int{1, 2, 3}, [3]int{0, 3, 1}, 0), false},
+		{"negative zero", chunk(0x8000, [3]int{}, [3]int{}, 0), false},
+		{"zero scale with index", chunk(0, [3]int{1}, [3]int{}, 0), false},
+		{"zero scale with code", chunk(0, [3]int{}, [3]int{2}, 0), false},
+		{"order", chunk(0x3c00, [3]int{2, 1, 3}, [3]int{}, 0), false},
+		{"twice", chunk(0x3c00, [3]int{2, 2, 3}, [3]int{}, 0), false},
+		{"entry after unused", chunk(0x3c00, [3]int{2, 0, 3}, [3]int{}, 0), false},
+		{"unused with code", chunk(0x3c00, [3]int{2, 0, 0}, [3]int{0, 0, 1}, 0), false},
+		{"padding", chunk(0x3c00, [3]int{0, 5, 4095}, [3]int{0, 1, 3}, 1), false},
+	} {
+		err := c.Validate(tt.data, ChunkParams)
+		if tt.ok != (err == nil) || err != nil && !errors.Is(err, ErrNotCanonical) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.ok && !bytes.Equal(reencode(c, tt.data, ChunkParams), tt.data) {
+			t.Errorf("%s: does not re-encode to itself", tt.name)
+		}
+	}
+	if err := c.Validate(chunk(0x3c00, [3]int{0, 5, 9}, [3]int{0, 1, 3}, 0), 9); !errors.Is(err, ErrNotCanonical) {
+		t.Errorf("index beyond a short chunk: %v", err)
+	}
+}
+
+// No payload exceeds what the spec promises to the message limit.
+func TestSizeWithinBound(t *testing.T) {
+	for _, spec := range []protocol.CodecSpec{{Up: "dense", ShardParams: 1 << 17}, sparseSpec(1), sparseSpec(64), sparseSpec(4096)} {
+		if got, bound := mustNew(t, spec).Size(spec.ShardParams), spec.PayloadBound(); got > bound {
+			t.Errorf("%+v: %d bytes, bound %d", spec, got, bound)
+		}
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	u, feedback, acc := normals(1, 9000), make([]float32, 9000), make([]float32, 9000)
+	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096)} {
+		c := mustNew(t, spec)
+		buf := make([]byte, 0, c.Size(len(u)))
+		if got := testing.AllocsPerRun(10, func() {
+			p, err := c.Encode(buf, u, feedback)
+			if err != nil || c.Validate(p, len(u)) != nil || c.AddTo(acc, 0.5, p) != nil {
+				t.Fatal(err)
+			}
+		}); got != 0 {
+			t.Errorf("%s k=%d: %v allocations", spec.Up, spec.TopK, got)
+		}
+	}
+}
+
+// The golden payloads fix the codec across versions and platforms.
+func TestGolden(t *testing.T) {
+	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096)} {
+		c := mustNew(t, spec)
+		// Inputs from integers only, so that no library function takes part.
+		u, feedback := make([]float32, 4200), make([]float32, 4200)
+		src := rand.NewChaCha8([32]byte{1})
+		for i := range u {
+			a, b := int32(src.Uint64()), int32(src.Uint64())
+			u[i] = float32(a) * 0x1p-31 * float32(b) * 0x1p-38
+			feedback[i] = float32(b>>3) * 0x1p-38
+		}
+		payload, err := c.Encode(nil, u, feedback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := appendDense(nil, feedback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := c.Chunk(payload, len(u), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("payload %v\nafter   %v\nchunk 1 %s\n", protocol.MerkleRoot(payload), protocol.MerkleRoot(after), hex.EncodeToString(first))
+		name := filepath.Join("testdata", fmt.Sprintf("%s-%d.golden", spec.Up, spec.TopK))
+		if *update {
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text != string(want) {
+			t.Errorf("%s: got\n%s", name, text)
+		}
+	}
+}
+
+// FuzzValidate checks that no payload makes the decoder panic and that a valid one is the only encoding of its values.
+func FuzzValidate(f *testing.F) {
+	c := mustNew(f, sparseSpec(64))
+	p, err := c.Encode(nil, normals(1, 70), make([]float32, 70))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p, uint16(64), uint16(70))
+	f.Add(make([]byte, 16), uint16(0), uint16(4))
+	f.Add(make([]byte, 8), uint16(3), uint16(4096))
+	f.Fuzz(func(t *testing.T, payload []byte, k, n uint16) {
+		spec := protocol.CodecSpec{Up: "dense"}
+		if k > 0 {
+			spec = sparseSpec(int(k))
+		}
+		c, err := New(spec)
+		if err != nil {
+			t.Skip()
+		}
+		params := int(n) % 9000
+		valid := c.Validate(payload, params) == nil
+		acc := make([]float32, params)
+		added := c.AddTo(acc, 0.5, payload) == nil
+		squares, err := c.SumSquares(payload, params)
+		if !valid {
+			return
+		}
+		if !added || err != nil || math.IsNaN(squares) || math.IsInf(squares, 0) {
+			t.Fatalf("valid, but AddTo %v, SumSquares %v %v", added, squares, err)
+		}
+		if back := reencode(c, payload, params); !bytes.Equal(back, payload) {
+			t.Fatalf("re-encoded\n%x, want\n%x", back, payload)
+		}
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, k := range []int{64, 256, 4096} {
+		b.Run(fmt.Sprintf("k=%d", k), func(b *testing.B) {
+			c := mustNew(b, sparseSpec(k))
+			u, feedback := normals(1, 1<<20), make([]float32, 1<<20)
+			buf := make([]byte, 0, c.Size(len(u)))
+			b.SetBytes(int64(4 * len(u)))
+			for b.Loop() {
+				if _, err := c.Encode(buf, u, feedback); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(u))*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mparam/s")
+		})
+	}
+}
