@@ -19,6 +19,9 @@ func avx2Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *floa
 // avx2CopyRows copies rows of 16 elements.
 func avx2CopyRows(dst *float32, drs int, src *float32, srs int, rows int)
 
+// avx2CopySteps copies rows of 6 elements of src to dst, one after the other.
+func avx2CopySteps(dst *float32, src *float32, srs int, steps int)
+
 // avx2Add sets y = a+b.
 func avx2Add(y *float32, a *float32, b *float32, n int)
 
@@ -84,6 +87,9 @@ func avx512Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *fl
 
 // avx512CopyRows copies rows of 32 elements.
 func avx512CopyRows(dst *float32, drs int, src *float32, srs int, rows int)
+
+// avx512CopySteps copies rows of 12 elements of src to dst, one after the other.
+func avx512CopySteps(dst *float32, src *float32, srs int, steps int)
 
 // avx512Add sets y = a+b.
 func avx512Add(y *float32, a *float32, b *float32, n int)

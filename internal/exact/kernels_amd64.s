@@ -305,6 +305,31 @@ done:
 	VZEROUPPER
 	RET
 
+// func avx2CopySteps(dst *float32, src *float32, srs int, steps int)
+// Requires: AVX
+TEXT ·avx2CopySteps(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  srs+16(FP), DX
+	MOVQ  steps+24(FP), BX
+	SHLQ  $0x02, DX
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VMOVUPS (CX), X0
+	VMOVUPS X0, (AX)
+	VMOVSD  16(CX), X0
+	VMOVSD  X0, 16(AX)
+	ADDQ    $0x18, AX
+	ADDQ    DX, CX
+	DECQ    BX
+	JNZ     row
+
+done:
+	VZEROUPPER
+	RET
+
 // func avx2Add(y *float32, a *float32, b *float32, n int)
 // Requires: AVX
 TEXT ·avx2Add(SB), NOSPLIT, $0-32
@@ -1885,6 +1910,33 @@ row:
 	ADDQ    CX, AX
 	ADDQ    BX, DX
 	DECQ    SI
+	JNZ     row
+
+done:
+	VZEROUPPER
+	RET
+
+// func avx512CopySteps(dst *float32, src *float32, srs int, steps int)
+// Requires: AVX
+TEXT ·avx512CopySteps(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  srs+16(FP), DX
+	MOVQ  steps+24(FP), BX
+	SHLQ  $0x02, DX
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VMOVUPS (CX), X0
+	VMOVUPS X0, (AX)
+	VMOVUPS 16(CX), X0
+	VMOVUPS X0, 16(AX)
+	VMOVUPS 32(CX), X0
+	VMOVUPS X0, 32(AX)
+	ADDQ    $0x30, AX
+	ADDQ    DX, CX
+	DECQ    BX
 	JNZ     row
 
 done:

@@ -18,6 +18,7 @@ type scratch struct {
 const (
 	slotPack = iota + 12 // packed operand of a matrix product
 	slotTile             // tile at the edge of a matrix product
+	slotTall             // packed rows of the left matrix
 	slotFold             // block results of a row fold
 	slots
 )

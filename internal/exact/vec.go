@@ -18,6 +18,7 @@ type vector struct {
 	gemm, gemm4, gemm1 tileFunc
 
 	copyRows   func(dst *float32, drs int, src *float32, srs, rows int) // rows of nr elements
+	copySteps  func(dst, src *float32, srs, steps int)                  // rows of mr elements
 	transpose8 func(dst *float32, drs int, src *float32, srs, blocks int)
 
 	add, sub   func(y, a, b *float32, n int)

@@ -21,7 +21,7 @@ func vectorFor(path string) (*vector, bool) {
 
 var vectorAVX2 = vector{
 	mr: 6, nr: 16, gemm: avx2Gemm, gemm4: avx2Gemm4, gemm1: avx2Gemm1,
-	copyRows: avx2CopyRows, transpose8: avx2Transpose8,
+	copyRows: avx2CopyRows, copySteps: avx2CopySteps, transpose8: avx2Transpose8,
 	add: avx2Add, sub: avx2Sub, scale: avx2Scale, fma: avx2FMA, divDiv: avx2DivDiv,
 	sumLanes: avx2SumLanes, dotLanes: avx2DotLanes,
 	mulMul: avx2MulMul, normDot: avx2NormDot, normGrad: avx2NormGrad, rope: avx2Rope,
@@ -31,7 +31,7 @@ var vectorAVX2 = vector{
 
 var vectorAVX512 = vector{
 	mr: 12, nr: 32, gemm: avx512Gemm, gemm4: avx512Gemm4, gemm1: avx512Gemm1,
-	copyRows: avx512CopyRows, transpose8: avx2Transpose8,
+	copyRows: avx512CopyRows, copySteps: avx512CopySteps, transpose8: avx2Transpose8,
 	add: avx512Add, sub: avx512Sub, scale: avx512Scale, fma: avx512FMA, divDiv: avx512DivDiv,
 	sumLanes: avx512SumLanes, dotLanes: avx512DotLanes,
 	mulMul: avx512MulMul, normDot: avx512NormDot, normGrad: avx512NormGrad, rope: avx512Rope,

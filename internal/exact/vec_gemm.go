@@ -8,8 +8,7 @@ const packedElems = 1 << 22
 //
 //	panel 0: b[0,0..nr) b[1,0..nr) ... b[k-1,0..nr)   panel 1: b[0,nr..2nr) ...
 //
-// Columns past n are +0; they only reach elements that are dropped. op(A) is
-// read in place with any strides.
+// Columns past n are +0; they only reach elements that are dropped.
 func (e *Engine) vecGemm(g *gemmArgs) {
 	if g.k == 0 {
 		if !g.accumulate {
@@ -107,22 +106,44 @@ func (e *Engine) gemmPiece(g *gemmArgs, down, across, w int) {
 		}
 		for i := r0; i < r1; {
 			rows, tile := v.tileFor(r1 - i)
-			a := &g.a[i*g.ars+lo*g.acs]
+			a, ars, acs := e.leftRows(g, i, rows, lo, k, w)
 			for p := p0; p < p1; p++ {
 				b := &g.packed[(p*g.k+lo)*v.nr]
 				j := (g.panel + p) * v.nr
 				if j+v.nr <= g.n {
-					tile(k, a, g.ars, g.acs, b, v.nr, &g.c[i*g.ldc+j], g.ldc, mode)
+					tile(k, a, ars, acs, b, v.nr, &g.c[i*g.ldc+j], g.ldc, mode)
 					continue
 				}
 				c := e.scratch[w].floats(slotTile, v.mr*v.nr)
-				tile(k, a, g.ars, g.acs, b, v.nr, &c[0], v.nr, tileStore)
+				tile(k, a, ars, acs, b, v.nr, &c[0], v.nr, tileStore)
 				for r := range rows {
 					mergeRow(g.c[(i+r)*g.ldc+j:][:g.n-j], c[r*v.nr:], mode)
 				}
 			}
 			i += rows
 		}
+	}
+}
+
+// leftRows returns rows [i,i+rows) of op(A) from step lo on, and their strides:
+// in place, or copied where reading them in place would miss the cache.
+func (e *Engine) leftRows(g *gemmArgs, i, rows, lo, k, w int) (a *float32, ars, acs int) {
+	const pad = 16 // puts rows of a copy in different cache sets
+	a = &g.a[i*g.ars+lo*g.acs]
+	mr := e.vec.mr
+	switch {
+	case g.ars == 1 && rows == mr && g.acs != 1:
+		dst := e.scratch[w].floats(slotTall, mr*foldBlock)
+		e.vec.copySteps(&dst[0], a, g.acs, k)
+		return &dst[0], 1, mr
+	case g.acs == 1 && rows == mr && g.ars%512 == 0:
+		dst := e.scratch[w].floats(slotTall, mr*(foldBlock+pad))
+		for r := range rows {
+			copy(dst[r*(foldBlock+pad):][:k], g.a[(i+r)*g.ars+lo:])
+		}
+		return &dst[0], foldBlock + pad, 1
+	default:
+		return a, g.ars, g.acs
 	}
 }
 

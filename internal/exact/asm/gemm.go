@@ -117,6 +117,33 @@ func genCopyRows(s *isa) {
 	s.ret()
 }
 
+// genCopySteps emits the copy of rows as long as a tile is tall, which packs a
+// transposed left matrix.
+func genCopySteps(s *isa) {
+	s.text("CopySteps", "func(dst, src *float32, srs int, steps int)",
+		fmt.Sprintf("copies rows of %d elements of src to dst, one after the other.", s.mr))
+	dst, src, srs, n := load64("dst"), load64("src"), load64("srs"), load64("steps")
+	SHLQ(Imm(2), srs)
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("row")
+	v := XMM()
+	for off := 0; off+16 <= 4*s.mr; off += 16 {
+		VMOVUPS(at(src, off), v)
+		VMOVUPS(v, at(dst, off))
+	}
+	if s.mr%4 == 2 {
+		VMOVSD(at(src, 4*s.mr-8), v)
+		VMOVSD(v, at(dst, 4*s.mr-8))
+	}
+	ADDQ(Imm(uint64(4*s.mr)), dst)
+	ADDQ(srs, src)
+	DECQ(n)
+	JNZ(LabelRef("row"))
+	Label("done")
+	s.ret()
+}
+
 // genTranspose emits the transposition of a strip of 8x8 blocks.
 func genTranspose() {
 	TEXT("avx2Transpose8", NOSPLIT, "func(dst *float32, drs int, src *float32, srs int, blocks int)")

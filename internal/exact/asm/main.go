@@ -17,6 +17,7 @@ func main() {
 		genGemm(s, "Gemm4", 4)
 		genGemm(s, "Gemm1", 1)
 		genCopyRows(s)
+		genCopySteps(s)
 		genElementwise(s)
 		genNorm(s)
 		genRope(s)
