@@ -65,14 +65,19 @@ type Aggregator struct {
 	Addrs []string // multiaddrs with /p2p/
 }
 
-// Ledger names the contracts that pay the run.
+// Ledger names the contracts that pay the run, and the transactions that created them, so that anyone can check their
+// terms.
 type Ledger struct {
-	_           struct{} `cbor:",toarray"`
-	ChainID     uint64
-	Token       Address
-	Escrow      Address
-	Distributor Address
-	Host        PeerID // who reaches the chain for others and pays gas for relayed claims
+	_             struct{} `cbor:",toarray"`
+	ChainID       uint64
+	Token         Address
+	Escrow        Address
+	Distributor   Address
+	Sponsor       Address // who paid the budget in
+	TokenTx       Digest  // transaction hash
+	DistributorTx Digest  // transaction hash; the Distributor creates the Escrow
+	Block         uint64  // no event of the run is in an earlier block
+	Host          PeerID  // who reaches the chain for others and pays gas for relayed claims
 }
 
 // Open starts a round from public state. Assignments follow by rule from the roster.
