@@ -1,6 +1,10 @@
 package aggregate
 
-import "drystone/protocol"
+import (
+	"slices"
+
+	"drystone/protocol"
+)
 
 // Phase is where the run is in its current round.
 type Phase uint8
@@ -126,4 +130,73 @@ func (s SlotState) String() string {
 		return names[0]
 	}
 	return names[s]
+}
+
+// View returns a copy of the state.
+func (m *Machine) View() View {
+	v := View{Run: m.cfg.Run, Phase: m.s.Phase, Round: m.s.Round, LoggedMilli: m.s.Now, Deadline: m.phaseDeadline(),
+		Model: m.s.Model, Outer: m.s.Outer, Settled: m.s.Pay.Settled, LogSize: m.s.Log.Size, LogRoot: m.logRoot(),
+		Evidence: slices.Clone(m.s.Evidence)}
+	if m.s.Head != nil {
+		v.Head = cloneSigned(m.s.Head)
+	}
+	if len(m.s.Ballots) > 0 {
+		v.Pending = m.s.Ballots[0].signed()
+	}
+	for _, p := range m.s.Peers {
+		v.Peers = append(v.Peers, PeerView{ID: p.ID, Payout: p.Payout, Nonce: p.Nonce, Active: p.Active, Misses: p.Misses,
+			Convicted: p.Convicted, Refuted: p.Refuted, Tokens: p.Tokens, Rounds: p.Merged})
+	}
+	for i := range m.s.Rounds {
+		v.Rounds = append(v.Rounds, m.viewRound(&m.s.Rounds[i]))
+	}
+	if l := m.s.Pay.Last; l != nil {
+		c := l.clone()
+		v.LastSettled = &c
+	}
+	for _, a := range m.s.Aggregators {
+		v.Aggregators = append(v.Aggregators, AggregatorView{ID: a.ID, Faults: a.Faults, Checks: a.Checks})
+	}
+	if l := m.s.Log.Last; l != nil {
+		c := l.clone()
+		v.Checkpoint = &c
+	}
+	return v
+}
+
+func cloneSigned(s *protocol.SignedStatement) *protocol.SignedStatement {
+	return &protocol.SignedStatement{Statement: s.Statement, Sigs: slices.Clone(s.Sigs)}
+}
+
+func (m *Machine) viewRound(r *round) RoundView {
+	v := RoundView{Round: r.Number, Settled: r.Settled}
+	for i := range r.Statements {
+		v.Statements = append(v.Statements, *cloneSigned(&r.Statements[i]))
+	}
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		v.Roster = append(v.Roster, e.Peer)
+		if e.Commit != nil {
+			v.Commits = append(v.Commits, *e.Commit)
+		}
+		if e.Reveal != nil {
+			v.Checks = append(v.Checks, m.viewCheck(r, e))
+		}
+	}
+	return v
+}
+
+func (m *Machine) viewCheck(r *round, e *entry) CheckView {
+	v := CheckView{Peer: e.Peer, Steps: e.Commit.Body.Steps, Settled: e.Check.Done, Refuted: e.Check.Refuted}
+	for _, s := range e.Check.Slots {
+		sv := SlotView{Verifier: s.Verifier, State: s.State}
+		if seed, ok := r.drawn(s.Verifier); ok {
+			sv.Drawn, sv.Segment = true, m.segment(seed, e)
+		}
+		for _, vt := range s.Votes {
+			sv.Verdicts = append(sv.Verdicts, VerdictView{Verifier: vt.Verifier, Outcome: vt.Outcome})
+		}
+		v.Slots = append(v.Slots, sv)
+	}
+	return v
 }

@@ -1,0 +1,171 @@
+package aggregate
+
+import (
+	"math"
+	"slices"
+
+	"drystone/protocol"
+)
+
+// propose makes a derived statement the one to sign.
+func propose[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](m *Machine, body T) {
+	s := protocol.NewStatement(m.cfg.Run, m.s.Round, m.s.Head.Statement.Digest(), body)
+	m.s.Ballots = []ballot{{Statement: s}}
+}
+
+// place orders the statements of a run; position is the place of the statement that is awaited, if one is.
+func place(s *protocol.Statement) uint64 { return uint64(s.Round)*8 + uint64(s.Kind) }
+
+func (m *Machine) position() uint64 {
+	kind := protocol.KindOpen
+	switch m.s.Phase {
+	case PhaseTrain, PhaseFreezing:
+		kind = protocol.KindFreeze
+	case PhaseReveal, PhaseRevealing:
+		kind = protocol.KindRevealSet
+	case PhaseMerge:
+		kind = protocol.KindCertificate
+	}
+	return uint64(m.s.Round)*8 + uint64(kind)
+}
+
+func (m *Machine) cosign(c *Cosign) error {
+	st, signer := &c.Statement, c.Cosignature.Signer
+	if err := m.ofRun(st.Run); err != nil {
+		return err
+	}
+	if err := m.member(signer); err != nil {
+		return err
+	}
+	if st.Kind < protocol.KindOpen || st.Kind > protocol.KindCertificate {
+		return refuse(ErrInvalid, "cosign of a %s", st.Kind)
+	}
+	if place(st) < m.position() {
+		return m.refuseLateCosign(st, signer)
+	}
+	derived := len(m.s.Ballots) > 0 && (m.s.Phase != PhaseMerge || m.emptySet())
+	if place(st) > m.position() || (m.s.Phase != PhaseMerge && !derived) {
+		return refuse(ErrEarly, "cosign of the %s of round %d in phase %s of round %d", st.Kind, st.Round, m.s.Phase, m.s.Round)
+	}
+	if m.s.Phase == PhaseMerge && !derived {
+		return m.cosignCertificate(c)
+	}
+	b := &m.s.Ballots[0]
+	d := st.Digest()
+	if d != b.Statement.Digest() {
+		return refuse(ErrDiffers, "cosign by %s of %s %s of round %d, the log gives another", signer.Short(), st.Kind, d.Short(), st.Round)
+	}
+	return m.sign(b, c, d)
+}
+
+// sign adds a signature to a ballot.
+func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
+	i, ok := search(b.Sigs, c.Cosignature.Signer, cosignKey)
+	if ok {
+		return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", c.Cosignature.Signer.Short(), c.Statement.Kind, c.Statement.Round)
+	}
+	if err := c.Cosignature.Signer.VerifyDigest(d, c.Cosignature.Sig); err != nil {
+		return refuse(ErrInvalid, "cosign of the %s of round %d: %v", c.Statement.Kind, c.Statement.Round, err)
+	}
+	b.Sigs = slices.Insert(b.Sigs, i, c.Cosignature)
+	return nil
+}
+
+func (m *Machine) refuseLateCosign(st *protocol.Statement, signer protocol.PeerID) error {
+	if r := m.round(st.Round); r != nil {
+		if final := r.statement(st.Kind); final != nil && final.Statement.Digest() == st.Digest() {
+			if _, ok := search(final.Sigs, signer, cosignKey); ok {
+				return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
+			}
+		}
+	}
+	return refuse(ErrLate, "cosign by %s of the %s of round %d, which is final", signer.Short(), st.Kind, st.Round)
+}
+
+// cosignCertificate takes an aggregator's own result of the merge. Each distinct one is a ballot; every aggregator has
+// one vote.
+func (m *Machine) cosignCertificate(c *Cosign) error {
+	st, signer := &c.Statement, c.Cosignature.Signer
+	if err := m.checkCertificate(st); err != nil {
+		return err
+	}
+	d := st.Digest()
+	var own *ballot
+	for i := range m.s.Ballots {
+		b := &m.s.Ballots[i]
+		if b.Statement.Digest() == d {
+			own = b
+		} else if _, voted := search(b.Sigs, signer, cosignKey); voted {
+			return m.secondCertificate(c, b.Statement.Digest(), d)
+		}
+	}
+	if own != nil {
+		return m.sign(own, c, d)
+	}
+	b := ballot{Statement: *st}
+	if err := m.sign(&b, c, d); err != nil {
+		return err
+	}
+	m.s.Ballots = append(m.s.Ballots, b)
+	return nil
+}
+
+// secondCertificate records that an aggregator contradicted itself; its first vote counts.
+func (m *Machine) secondCertificate(c *Cosign, first, second protocol.Digest) error {
+	signer := c.Cosignature.Signer
+	for _, e := range m.s.Evidence {
+		if e.Kind == EvidenceDoubleCertificate && e.Round == m.s.Round && e.Who == signer {
+			return refuse(ErrDiffers, "another Certificate of round %d by %s", m.s.Round, signer.Short())
+		}
+	}
+	if err := signer.VerifyDigest(second, c.Cosignature.Sig); err != nil {
+		return refuse(ErrInvalid, "cosign of the Certificate of round %d: %v", m.s.Round, err)
+	}
+	m.evidence(Evidence{Kind: EvidenceDoubleCertificate, Round: m.s.Round, Who: signer, First: first, Second: second})
+	return nil
+}
+
+// checkCertificate checks what can be seen of a Certificate without the tensors: that it follows the RevealSet and has
+// one finite weight for each contribution.
+func (m *Machine) checkCertificate(st *protocol.Statement) error {
+	if err := st.Follows(&m.s.Head.Statement); err != nil {
+		return refuse(ErrDiffers, "%v", err)
+	}
+	cert, err := protocol.DecodeBody[protocol.Certificate](st)
+	if err != nil {
+		return refuse(ErrInvalid, "%v", err)
+	}
+	i := 0
+	for _, e := range m.round(m.s.Round).Entries {
+		if e.Reveal == nil {
+			continue
+		}
+		if i >= len(cert.Merge) || cert.Merge[i].Peer != e.Peer {
+			return refuse(ErrDiffers, "Certificate of round %d: the merge record does not list the RevealSet", m.s.Round)
+		}
+		if w := math.Float32frombits(cert.Merge[i].Weight); !(w >= 0 && w <= 1) {
+			return refuse(ErrInvalid, "Certificate of round %d: weight %v of %s", m.s.Round, w, e.Peer.Short())
+		}
+		i++
+	}
+	if i != len(cert.Merge) {
+		return refuse(ErrDiffers, "Certificate of round %d: the merge record does not list the RevealSet", m.s.Round)
+	}
+	return nil
+}
+
+// emptySet reports whether the current round merges nothing, so that its Certificate follows by rule.
+func (m *Machine) emptySet() bool {
+	r := m.round(m.s.Round)
+	return r != nil && !slices.ContainsFunc(r.Entries, func(e entry) bool { return e.Reveal != nil })
+}
+
+// quorum returns the ballot that has t signatures, or nil.
+func (m *Machine) quorum() *ballot {
+	for i := range m.s.Ballots {
+		if len(m.s.Ballots[i].Sigs) >= m.threshold() {
+			return &m.s.Ballots[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package aggregate
+
+import (
+	"slices"
+
+	"drystone/protocol"
+)
+
+// codecChunk is the number of parameters of a codec chunk, 4096: one Merkle leaf of float32 values.
+const codecChunk = protocol.LeafSize / 4
+
+// Duties returns what the aggregator self should do now, derived from the state alone: signatures first, then the
+// round's work, then checks, settlement and checkpoint. It returns nil for anybody else. The result shares slices with
+// the machine: read it, do not change it, and do not keep it across Apply unless cloned.
+func (m *Machine) Duties(self protocol.PeerID) []Duty {
+	if m.council == nil || m.member(self) != nil {
+		return nil
+	}
+	duties := m.roundDuties(self)
+	for i := range m.s.Rounds {
+		if r := &m.s.Rounds[i]; !r.Settled && r.statement(protocol.KindRevealSet) != nil {
+			duties = append(duties, m.checkDuties(r, self)...)
+		}
+	}
+	if e := m.due(); e != nil {
+		if _, ok := search(m.s.Pay.Bids, self, bidKey); !ok {
+			d := DutySettle{Epoch: e.Number, LogRoot: e.LogRoot, Work: e.payable()}
+			if m.s.Pay.Last != nil {
+				d.Previous = slices.Clone(m.s.Pay.Last.Payouts)
+			}
+			duties = append(duties, d)
+		}
+	}
+	if t := m.s.Log.Target; t != nil && !noted(t, self) {
+		duties = append(duties, DutyCheckpoint{Size: t.Size, Root: t.Root})
+	}
+	return duties
+}
+
+func (m *Machine) roundDuties(self protocol.PeerID) []Duty {
+	for i := range m.s.Ballots {
+		if _, ok := search(m.s.Ballots[i].Sigs, self, cosignKey); ok {
+			return nil
+		}
+	}
+	switch m.s.Phase {
+	case PhaseOpening, PhaseFreezing, PhaseRevealing:
+		return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
+	case PhaseReveal:
+		return m.gatherDuties(self)
+	case PhaseMerge:
+		if m.emptySet() {
+			return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
+		}
+		return m.mergeDuties()
+	}
+	return nil
+}
+
+func (m *Machine) gatherDuties(self protocol.PeerID) []Duty {
+	var duties []Duty
+	r := m.round(m.s.Round)
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if e.Commit == nil {
+			continue
+		}
+		if _, ok := search(e.Attests, self, attestKey); !ok {
+			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit})
+		}
+	}
+	return duties
+}
+
+func (m *Machine) mergeDuties() []Duty {
+	r := m.round(m.s.Round)
+	open, err := protocol.DecodeBody[protocol.Open](&r.statement(protocol.KindOpen).Statement)
+	if err != nil {
+		return nil // the machine made both bodies itself
+	}
+	revealed := r.statement(protocol.KindRevealSet)
+	set, err := protocol.DecodeBody[protocol.RevealSet](&revealed.Statement)
+	if err != nil {
+		return nil
+	}
+	return []Duty{DutyMerge{Round: r.Number, Prev: revealed.Statement.Digest(), Open: *open, RevealSet: *set}}
+}
+
+func (m *Machine) checkDuties(r *round, self protocol.PeerID) []Duty {
+	var checks []Duty
+	mustDraw := false
+	_, drew := r.drawn(self)
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		for j := range e.Check.Slots {
+			s := &e.Check.Slots[j]
+			mine := s.State == SlotOwed && s.Verifier == self
+			voted := slices.ContainsFunc(s.Votes, func(v vote) bool { return v.Verifier == self })
+			confirm := s.State == SlotDisputed && self != e.Peer && !voted
+			if mine && !drew {
+				mustDraw = true
+			} else if mine || confirm {
+				checks = append(checks, m.checkDuty(r, i, s.Verifier, confirm))
+			}
+		}
+	}
+	if mustDraw {
+		return append([]Duty{DutyDraw{Round: r.Number, Message: m.drawMessage(r)}}, checks...)
+	}
+	return checks
+}
+
+// checkDuty is the check of the i-th rostered peer's contribution that drawer's draw chose.
+func (m *Machine) checkDuty(r *round, i int, drawer protocol.PeerID, confirm bool) DutyCheck {
+	e := &r.Entries[i]
+	seed, _ := r.drawn(drawer)
+	chunks := uint32((m.cfg.Params + codecChunk - 1) / codecChunk)
+	return DutyCheck{
+		Assignment: protocol.Assignment{Run: m.cfg.Run, Round: r.Number, Index: uint32(i), Steps: e.Commit.Body.Steps},
+		Peer:       e.Peer,
+		Drawer:     drawer,
+		Seed:       seed,
+		Segment:    m.segment(seed, e),
+		Chunks:     protocol.DrawChunks(seed, e.Peer, m.cfg.Spec.Verify.Chunks, chunks),
+		Commit:     *e.Commit,
+		Start:      e.Reveal.Start,
+		End:        e.Reveal.End,
+		Confirm:    confirm,
+	}
+}

@@ -1,0 +1,46 @@
+package aggregate
+
+import (
+	"slices"
+	"time"
+
+	"drystone/protocol"
+)
+
+// MaySign is the signer's own guard before a Cosign: it uses the local clock and the local promises, which the log does
+// not know. It returns nil, or a refusal: ErrDiffers for a statement that the machine does not await, or a Freeze that
+// lacks a commit which this aggregator gave a receipt for; ErrEarly for a Freeze before the local deadline while
+// commits are missing, which is to be asked again later.
+//
+// opened is the local time at which this node saw the round's Open become final, or at which it started if that was
+// later. receipts are the digests of the commits of this round that it gave receipts for: give one only after the commit
+// is in the log, and the Freeze always holds it, unless the log forked.
+func (m *Machine) MaySign(s *protocol.Statement, now, opened time.Time, receipts []protocol.Digest) error {
+	if s.Kind == protocol.KindCertificate && m.s.Phase == PhaseMerge && !m.emptySet() {
+		return m.checkCertificate(s)
+	}
+	if len(m.s.Ballots) == 0 || m.s.Ballots[0].Statement.Digest() != s.Digest() {
+		return refuse(ErrDiffers, "sign %s of round %d, which the log does not ask for", s.Kind, s.Round)
+	}
+	if s.Kind != protocol.KindFreeze {
+		return nil
+	}
+	body, err := protocol.DecodeBody[protocol.Freeze](s)
+	if err != nil {
+		return refuse(ErrInvalid, "%v", err)
+	}
+	for _, d := range receipts {
+		if !slices.ContainsFunc(body.Commits, func(f protocol.Frozen) bool { return f.Commit == d }) {
+			return refuse(ErrDiffers, "sign Freeze of round %d, which lacks commit %s that has a receipt", s.Round, d.Short())
+		}
+	}
+	wait := m.cfg.Spec.Deadlines.TrainFor()
+	if len(body.Commits) == 0 {
+		wait *= 2
+	}
+	missing := func(e entry) bool { return e.Commit == nil && m.peer(e.Peer).Active }
+	if now.Before(opened.Add(wait)) && slices.ContainsFunc(m.round(s.Round).Entries, missing) {
+		return refuse(ErrEarly, "sign Freeze of round %d with commits missing, %s before the deadline", s.Round, opened.Add(wait).Sub(now))
+	}
+	return nil
+}
