@@ -12,12 +12,13 @@ type rowLanes [lanes]float32
 
 // tree joins the lanes: 8 pairs, 4, 2, 1.
 func (l *rowLanes) tree() float32 {
-	for half := lanes / 2; half > 0; half /= 2 {
-		for i := range half {
-			l[i] += l[i+half]
-		}
+	for i := range 8 {
+		l[i] += l[i+8]
 	}
-	return l[0]
+	for i := range 4 {
+		l[i] += l[i+4]
+	}
+	return (l[0] + l[2]) + (l[1] + l[3])
 }
 
 // refSum is the row fold with acc = acc + x.

@@ -1,12 +1,14 @@
 package exact
 
 // SIMD attention. A piece is one kv head of one sequence with the query heads
-// that share it. Queries are taken four at a time (attRows): their keys up to the
-// first query's are folded as one tile, the last few row by row, so that no
-// masked position is ever multiplied.
+// that share it. Scores are computed attTile queries at a time. For the weighted
+// sums queries are taken four at a time (attRows): the keys up to the first
+// query's are folded as one tile, the last few row by row, so that no masked
+// position is ever multiplied.
 
 const (
-	attRows  = 4  // divides attChunk
+	attRows  = 4  // divides attTile and attChunk
+	attTile  = 12 // whole main tiles on all paths
 	attChunk = 64 // queries per pass of the backward kernel; divides foldBlock
 )
 
@@ -85,7 +87,11 @@ func (p *attPiece) products(c, a []float32, stride, rows, keys int, panels []flo
 			if d > 0 {
 				mode = tileAdd
 			}
-			v.tile(rows, min(foldBlock, p.dim-d), a[d:], stride, 1, panel[d*v.nr:], v.nr, c[t:], p.stride, mode)
+			for r := 0; r < rows; {
+				n, tile := v.tileFor(rows - r)
+				tile(min(foldBlock, p.dim-d), &a[r*stride+d], stride, 1, &panel[d*v.nr], v.nr, &c[r*p.stride+t], p.stride, mode)
+				r += n
+			}
 		}
 	}
 }
@@ -132,23 +138,31 @@ func (p *attPiece) forward() {
 	v := p.floats(slotV, p.seq*p.width)
 	p.packPositions(k, p.k[p.kvAt(p.b, 0, p.kv):], kvStride)
 	p.packRows(v, p.v[p.kvAt(p.b, 0, p.kv):], kvStride)
-	s := p.floats(slotS, attRows*p.stride)
+	s := p.floats(slotS, attTile*p.stride)
 	out := p.floats(slotOut, 2*attRows*p.width)
 	for g := range p.group {
 		h := p.kv*p.group + g
-		for t := 0; t < p.seq; t += attRows {
-			rows := min(attRows, p.seq-t)
+		for t := 0; t < p.seq; t += attTile {
+			rows := min(attTile, p.seq-t)
 			p.products(s, p.q[p.qAt(p.b, t, h):], p.heads*p.dim, rows, t+rows, k)
-			for r := range rows {
-				st := p.statAt(p.b, h, t+r)
-				p.rowMax[st], p.rowSum[st] = p.e.softmaxRow(s[r*p.stride:][:t+r+1], p.scale, p.w)
-			}
-			p.weighted(out, s, v, t, rows)
-			for r := range rows {
-				l := p.rowSum[p.statAt(p.b, h, t+r)]
-				p.divide(p.o[p.qAt(p.b, t+r, h):][:p.dim], out[r*p.width:], l)
+			for r := 0; r < rows; r += attRows {
+				p.outputs(s[r*p.stride:], v, out, h, t+r)
 			}
 		}
+	}
+}
+
+// outputs computes o of up to attRows queries from t on from their scores.
+func (p *attPiece) outputs(s, v, out []float32, h, t int) {
+	rows := min(attRows, p.seq-t)
+	for r := range rows {
+		st := p.statAt(p.b, h, t+r)
+		p.rowMax[st], p.rowSum[st] = p.e.softmaxRow(s[r*p.stride:][:t+r+1], p.scale, p.w)
+	}
+	p.weighted(out, s, v, t, rows)
+	for r := range rows {
+		l := p.rowSum[p.statAt(p.b, h, t+r)]
+		p.divide(p.o[p.qAt(p.b, t+r, h):][:p.dim], out[r*p.width:], l)
 	}
 }
 

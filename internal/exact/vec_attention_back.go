@@ -35,8 +35,13 @@ func (p *attPiece) backward() {
 		p.packRows(do, p.do[p.qAt(p.b, 0, h):], p.heads*p.dim)
 		for lo := 0; lo < p.seq; lo += attChunk {
 			hi := min(lo+attChunk, p.seq)
-			for t := lo; t < hi; t += attRows {
-				p.queryGrad(s[(t-lo)*p.stride:], ds[(t-lo)*p.stride:], k, v, kRows, h, t)
+			for t := lo; t < hi; t += attTile {
+				rows, at := min(attTile, hi-t), (t-lo)*p.stride
+				p.products(s[at:], p.q[p.qAt(p.b, t, h):], p.heads*p.dim, rows, t+rows, k)
+				p.products(ds[at:], p.do[p.qAt(p.b, t, h):], p.heads*p.dim, rows, t+rows, v)
+				for r := 0; r < rows; r += attRows {
+					p.queryGrad(s[at+r*p.stride:], ds[at+r*p.stride:], kRows, h, t+r)
+				}
 			}
 			p.foldKeys(dk, ds, q, lo, hi, g)
 			p.foldKeys(dv, s, do, lo, hi, g)
@@ -48,12 +53,10 @@ func (p *attPiece) backward() {
 	}
 }
 
-// queryGrad fills the rows of w and dS of up to attRows queries from t on, and
-// their dq.
-func (p *attPiece) queryGrad(s, ds, k, v, kRows []float32, h, t int) {
-	rows, stride := min(attRows, p.seq-t), p.heads*p.dim
-	p.products(s, p.q[p.qAt(p.b, t, h):], stride, rows, t+rows, k)
-	p.products(ds, p.do[p.qAt(p.b, t, h):], stride, rows, t+rows, v)
+// queryGrad turns scores s into w and dP into dS for up to attRows queries from t
+// on, and computes their dq.
+func (p *attPiece) queryGrad(s, ds, kRows []float32, h, t int) {
+	rows := min(attRows, p.seq-t)
 	sc := &p.e.scratch[p.w]
 	for r := range rows {
 		at, st := p.qAt(p.b, t+r, h), p.statAt(p.b, h, t+r)
