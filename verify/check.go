@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"drystone/internal/delta"
 	"drystone/protocol"
 )
 
@@ -32,20 +33,10 @@ type Opener interface {
 	Open(ctx context.Context, r protocol.OpenRequest) (*protocol.Opening, error)
 }
 
-// ChunkCoder is the run's codec, one chunk of at most ChunkParams values at a time.
-type ChunkCoder interface {
-	// EncodeChunk appends the encoding of pseudo-gradient u to dst. before is the error feedback that enters, after
-	// receives what is left; both have the length of u for a codec with error feedback, and are nil for one without.
-	EncodeChunk(dst []byte, u, before, after []float32) ([]byte, error)
-	// Chunk returns the bytes of chunk i in the payload of a shard of n parameters.
-	Chunk(payload []byte, n, i int) ([]byte, error)
-}
-
 // Tools is what a check works with.
 type Tools struct {
 	Replayer Replayer
 	Opener   Opener
-	Codec    ChunkCoder
 }
 
 // Shard is one revealed shard of a contribution.
@@ -82,6 +73,10 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 	if err := t.validate(); err != nil {
 		return 0, none, fmt.Errorf("check: %w", err)
 	}
+	codec, err := delta.New(t.Spec.Codec)
+	if err != nil {
+		return 0, none, fmt.Errorf("check: %w", err)
+	}
 	if t.Start.Model != t.Model {
 		return protocol.Malformed, none, nil
 	}
@@ -95,8 +90,7 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 	case err != nil:
 		return 0, none, fmt.Errorf("check of %s in round %d: open: %w", c.Peer.Short(), c.Round, err)
 	}
-	v := openingOf(t)
-	if v.check(o, true) != nil {
+	if openingOf(t).check(o, true) != nil {
 		return protocol.Malformed, none, nil
 	}
 	state, err := t.replay(ctx, o, tools.Replayer)
@@ -109,7 +103,7 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 		return protocol.Mismatch, state, nil
 	}
 	for i := range o.Chunks {
-		bad, err := checkChunk(t, tools.Codec, &o.Chunks[i])
+		bad, err := checkChunk(t, codec, &o.Chunks[i])
 		if err != nil {
 			return 0, none, fmt.Errorf("check of %s in round %d: codec: %w", c.Peer.Short(), c.Round, err)
 		}

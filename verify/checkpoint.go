@@ -160,6 +160,15 @@ func MergeCheckpoints(c *protocol.Council, notes ...[]byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// OpenNote verifies a checkpoint of a run's log under one signer's key alone.
+func OpenNote(msg []byte, run protocol.Digest, signer protocol.PeerID) (*Checkpoint, error) {
+	n, err := openNote(msg, &protocol.Council{Members: []protocol.Aggregator{{ID: signer}}})
+	if err != nil {
+		return nil, err
+	}
+	return checkpointOf(n, run)
+}
+
 // openNote verifies a note's signatures by members of the council and drops all others.
 func openNote(msg []byte, c *protocol.Council) (*note.Note, error) {
 	if len(msg) > MaxCheckpoint {

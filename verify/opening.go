@@ -2,10 +2,12 @@ package verify
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
+	"drystone/internal/delta"
 	"drystone/protocol"
 )
 
@@ -139,7 +141,7 @@ func chunkRange(params int, i uint32) (lo, hi int) {
 }
 
 // checkChunk encodes an opened chunk again. bad says how the payload differs; err is a failure on this side.
-func checkChunk(t *Task, codec ChunkCoder, c *protocol.ChunkOpening) (bad, err error) {
+func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err error) {
 	lo, hi := chunkRange(t.Params, c.Index)
 	shard := lo / t.Spec.Codec.ShardParams
 	first, last := t.Spec.Codec.Shard(t.Params, shard)
@@ -149,8 +151,8 @@ func checkChunk(t *Task, codec ChunkCoder, c *protocol.ChunkOpening) (bad, err e
 		u[i] = t.Theta[lo+i] - final[i]
 	}
 	var before, after []float32
-	if hasFeedback(t.Spec) {
-		before, after = make([]float32, hi-lo), make([]float32, hi-lo)
+	if codec.HasFeedback() {
+		after = make([]float32, hi-lo)
 		if len(c.Before) > 0 {
 			before = bytesFloat(c.Before)
 		}
@@ -159,10 +161,12 @@ func checkChunk(t *Task, codec ChunkCoder, c *protocol.ChunkOpening) (bad, err e
 	if malformed != nil {
 		return fmt.Errorf("payload of shard %d: %w", shard, malformed), nil
 	}
-	want, unencodable := codec.EncodeChunk(nil, u, before, after)
+	want, err := codec.EncodeChunk(nil, u, before, after)
 	switch {
-	case unencodable != nil:
-		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, unencodable), nil
+	case errors.Is(err, delta.ErrNotFinite):
+		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, err), nil
+	case err != nil:
+		return nil, fmt.Errorf("codec chunk %d: %w", c.Index, err)
 	case !slices.Equal(want, have):
 		return fmt.Errorf("codec chunk %d of the payload is not what the states encode to", c.Index), nil
 	case !slices.Equal(floatBytes(after), c.After):

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"drystone/protocol"
 )
 
@@ -51,14 +49,7 @@ func (s *SplitView) Verify() error {
 }
 
 func (s *SplitView) open(msg []byte) (*Checkpoint, error) {
-	if len(msg) > MaxCheckpoint {
-		return nil, fmt.Errorf("checkpoint of %d bytes, limit %d: %w", len(msg), MaxCheckpoint, ErrNoSplit)
-	}
-	n, err := note.Open(msg, note.VerifierList(noteKey{id: s.Signer}))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoSplit, err)
-	}
-	cp, err := parseCheckpoint(n.Text, s.Run)
+	cp, err := OpenNote(msg, s.Run, s.Signer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoSplit, err)
 	}
