@@ -57,7 +57,7 @@
 //
 // Memory is planned when a graph is compiled. A node's memory goes to a later node of the same length once nothing reads
 // it; rope, rmsnorm's and swiglu's derivatives take that of their operand where it dies with them. A step needs 8 bytes
-// per parameter and about 4*R*(8*Dim + 3*FFN) bytes per layer, more by what the heads share.
+// per parameter, about 4*R*(8*Dim + 3*FFN) bytes per layer, and some matrices of R rows that all layers share.
 //
 // # Files
 //

@@ -2,6 +2,7 @@ package models
 
 import (
 	"math"
+	"sync"
 	"testing"
 )
 
@@ -35,6 +36,35 @@ func TestStepAgainstFloat64(t *testing.T) {
 			}
 			closeTo(t, "logits", logits, refLogits(spec, theta, one, 1), 1e-5)
 		})
+	}
+}
+
+// TestModelsSideBySide: models with engines of their own run at once, and are built at once, with one result.
+func TestModelsSideBySide(t *testing.T) {
+	spec := specs["gqa"]
+	tokens, targets := text(1, spec.Context, spec.Vocab)
+	results := make([]string, 4)
+	var wg sync.WaitGroup
+	for i := range results {
+		eng := engine(t, 1+i%2, bestPath())
+		wg.Go(func() {
+			m := fresh(t, spec, eng, 1)
+			for range 3 {
+				if _, err := m.Step(tokens, targets); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := m.Loss(tokens, targets); err != nil {
+				t.Error(err)
+			}
+			results[i] = digest(m.Grads())
+		})
+	}
+	wg.Wait()
+	for _, r := range results {
+		if r != results[0] {
+			t.Errorf("digests %v", results)
+		}
 	}
 }
 
