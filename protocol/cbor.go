@@ -15,6 +15,7 @@ const (
 	MaxRoster  = 1024     // peers in one round
 	MaxSigners = 64       // aggregators of one run
 	maxArray   = 1 << 14  // elements of any CBOR array
+	maxProof   = 64       // elements of any CBOR array of a Reveal or Opening: nodes of a path, chunks of a check
 	maxNesting = 16       // levels of CBOR nesting
 )
 
@@ -34,21 +35,29 @@ var encMode = must(cbor.EncOptions{
 	NilContainers: cbor.NilContainerAsEmpty,
 }.EncMode())
 
-var decMode = must(cbor.DecOptions{
-	DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-	IndefLength:       cbor.IndefLengthForbidden,
-	TagsMd:            cbor.TagsForbidden,
-	ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-	MaxArrayElements:  maxArray,
-	MaxMapPairs:       256,
-	MaxNestedLevels:   maxNesting,
-	UTF8:              cbor.UTF8RejectInvalid,
-	FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
-	NaN:               cbor.NaNDecodeForbidden,
-	Inf:               cbor.InfDecodeForbidden,
-}.DecMode())
+// proofMode keeps a message of many paths from costing 32 bytes of digest for each byte of input.
+var (
+	decMode   = newDecMode(maxArray)
+	proofMode = newDecMode(maxProof)
+)
 
-// must is for the two modes above only: their options are constants, so it can fail at no other time than in a test.
+func newDecMode(elements int) cbor.DecMode {
+	return must(cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxArrayElements:  elements,
+		MaxMapPairs:       256,
+		MaxNestedLevels:   maxNesting,
+		UTF8:              cbor.UTF8RejectInvalid,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		NaN:               cbor.NaNDecodeForbidden,
+		Inf:               cbor.InfDecodeForbidden,
+	}.DecMode())
+}
+
+// must is for the modes above only: their options are constants, so it can fail at no other time than in a test.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -68,11 +77,13 @@ func Encode(v any) ([]byte, error) {
 
 // Decode parses data, at most limit bytes, into v (a pointer). It returns ErrTooLarge or ErrNotCanonical, wrapped with
 // the type, for input that no honest peer sends. Memory stays within a small multiple of limit.
-func Decode(data []byte, limit int, v any) error {
+func Decode(data []byte, limit int, v any) error { return decodeWith(decMode, data, limit, v) }
+
+func decodeWith(mode cbor.DecMode, data []byte, limit int, v any) error {
 	if len(data) > limit {
 		return fmt.Errorf("decode %T: %d bytes, limit %d: %w", v, len(data), limit, ErrTooLarge)
 	}
-	if err := decMode.Unmarshal(data, v); err != nil {
+	if err := mode.Unmarshal(data, v); err != nil {
 		return fmt.Errorf("decode %T: %w: %w", v, ErrNotCanonical, err)
 	}
 	again, err := Encode(v)

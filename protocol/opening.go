@@ -49,7 +49,7 @@ func (o *Opening) Encode() []byte { return mustEncode(o) }
 // DecodeOpening decodes an Opening of at most limit bytes.
 func DecodeOpening(data []byte, limit int) (*Opening, error) {
 	var o Opening
-	if err := Decode(data, limit, &o); err != nil {
+	if err := decodeWith(proofMode, data, limit, &o); err != nil {
 		return nil, err
 	}
 	return &o, nil

@@ -66,7 +66,7 @@ func (r *Reveal) Encode() []byte { return mustEncode(r) }
 // DecodeReveal decodes a Reveal of at most MaxMessage bytes. Call Check before trusting a field.
 func DecodeReveal(data []byte) (*Reveal, error) {
 	var r Reveal
-	if err := Decode(data, MaxMessage, &r); err != nil {
+	if err := decodeWith(proofMode, data, MaxMessage, &r); err != nil {
 		return nil, err
 	}
 	return &r, nil
