@@ -1,0 +1,198 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"drystone/internal/delta"
+	"drystone/internal/exact"
+	"drystone/models"
+	"drystone/protocol"
+)
+
+// Device trains and replays for one run on this machine. See the package comment for concurrency.
+type Device struct {
+	spec   *protocol.RunSpec
+	run    protocol.Digest
+	data   *Dataset
+	layout []models.Param
+	codec  delta.Codec
+
+	turn chan struct{} // holds one element while a job runs; the job owns everything below
+
+	closed          bool
+	engine          *exact.Engine
+	model           *models.Model // its Params are the theta of the running job
+	m, v            []float32
+	tokens, targets []int32 // (batch, context)
+}
+
+// NewDevice validates spec, which it keeps, and plans its training step on the given number of threads; results do not
+// depend on that number. run is the spec's RunID. Memory is 16 bytes per parameter plus activations.
+func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if data.Tokens() != spec.Data.Tokens || data.Holdout() != spec.Data.Holdout {
+		return nil, fmt.Errorf("%w: %d tokens with %d held out, the run spec says %d and %d",
+			ErrData, data.Tokens(), data.Holdout(), spec.Data.Tokens, spec.Data.Holdout)
+	}
+	if err := data.fits(spec.Model.Context); err != nil {
+		return nil, err
+	}
+	codec, err := delta.New(spec.Codec)
+	if err != nil {
+		return nil, err
+	}
+	layout, total, err := models.Layout(spec.Model)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := exact.New(threads)
+	if err != nil {
+		return nil, err
+	}
+	model, err := models.New(spec.Model, engine, spec.Train.Batch)
+	if err != nil {
+		engine.Close()
+		return nil, err
+	}
+	rows := spec.Train.Batch * spec.Model.Context
+	return &Device{
+		spec: spec, run: run, data: data, layout: layout, codec: codec,
+		turn: make(chan struct{}, 1), engine: engine, model: model,
+		m: make([]float32, total), v: make([]float32, total),
+		tokens: make([]int32, rows), targets: make([]int32, rows),
+	}, nil
+}
+
+// Params returns the number of parameters of the model.
+func (d *Device) Params() int { return len(d.m) }
+
+// Close waits for the running job and frees the threads. Later calls of any method but Close return ErrClosed.
+func (d *Device) Close() {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if !d.closed {
+		d.closed = true
+		d.engine.Close()
+	}
+}
+
+// begin waits for the device. If it returns nil the caller owns it until it calls end.
+func (d *Device) begin(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d.closed {
+		d.end()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (d *Device) end() { <-d.turn }
+
+// Genesis returns theta_0: models.Init keyed with protocol.Hash("genesis", RunID).
+func (d *Device) Genesis() ([]float32, error) { return Genesis(d.spec, d.run) }
+
+// Genesis is Device.Genesis for those who do not train.
+func Genesis(spec *protocol.RunSpec, run protocol.Digest) ([]float32, error) {
+	return models.Init(spec.Model, protocol.Hash("genesis", run[:]))
+}
+
+// fits checks an assignment and the length of a vector of parameters.
+func (d *Device) fits(a protocol.Assignment, theta []float32) error {
+	t := &d.spec.Train
+	switch {
+	case a.Run != d.run:
+		return fmt.Errorf("%w: run %s, this device has %s", ErrAssignment, a.Run.Short(), d.run.Short())
+	case a.Round >= t.Rounds:
+		return fmt.Errorf("%w: round %d of %d", ErrAssignment, a.Round, t.Rounds)
+	case a.Steps < 1 || a.Steps > t.Steps:
+		return fmt.Errorf("%w: %d steps, want 1 to %d", ErrAssignment, a.Steps, t.Steps)
+	case len(theta) != d.Params():
+		return fmt.Errorf("%w: %d parameters, the model has %d", ErrAssignment, len(theta), d.Params())
+	}
+	return nil
+}
+
+// load makes s the state of the device.
+func (d *Device) load(s State) {
+	copy(d.model.Params(), s.Theta)
+	copy(d.m, s.M)
+	copy(d.v, s.V)
+}
+
+// state is the device's own memory as a State.
+func (d *Device) state(step uint32) State { return State{step, d.model.Params(), d.m, d.v} }
+
+// advance runs steps from to to-1 of the assignment and checks the state that they lead to. onStep may be nil.
+func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to uint32, onStep func(uint32, float32)) error {
+	for s := from; s < to; s++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		loss, err := d.step(a, s)
+		if err != nil {
+			return fmt.Errorf("round %d, step %d: %w", a.Round, s, err)
+		}
+		if onStep != nil {
+			onStep(s, loss)
+		}
+	}
+	return d.state(to).check()
+}
+
+// step runs inner step s, from 0, as the package comment defines it.
+func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
+	t := &d.spec.Train
+	d.data.Draw(a, s, d.spec.Model.Context, d.tokens, d.targets)
+	loss, err := d.model.Step(d.tokens, d.targets)
+	if errors.Is(err, models.ErrNotFinite) {
+		return loss, fmt.Errorf("%w: %w", ErrDiverged, err)
+	}
+	if err != nil {
+		return loss, err
+	}
+	if err := d.clip(float32(t.Clip)); err != nil {
+		return loss, err
+	}
+	h := exact.AdamWParams{
+		LR:    learningRate(t, a.Round, s),
+		Beta1: float32(t.Beta1), Beta2: float32(t.Beta2), Eps: float32(t.Eps),
+		Step: int(s) + 1,
+	}
+	theta, grads := d.model.Params(), d.model.Grads()
+	for _, p := range d.layout {
+		lo, hi := p.Offset, p.Offset+p.Len
+		h.WeightDecay = 0
+		if len(p.Shape) > 1 {
+			h.WeightDecay = float32(t.WeightDecay)
+		}
+		d.engine.AdamWStep(theta[lo:hi], grads[lo:hi], d.m[lo:hi], d.v[lo:hi], h)
+	}
+	return loss, nil
+}
+
+// clip scales the gradient down to the norm limit, if that is above 0. The norm is always computed: it shows a gradient
+// that is not finite.
+func (d *Device) clip(limit float32) error {
+	grads := d.model.Grads()
+	var total float32
+	for _, p := range d.layout {
+		total += d.engine.SumSquares(grads[p.Offset : p.Offset+p.Len])
+	}
+	norm := float32(math.Sqrt(float64(total)))
+	if math.IsNaN(float64(norm)) || math.IsInf(float64(norm), 0) {
+		return fmt.Errorf("%w: gradient norm is %v", ErrDiverged, norm)
+	}
+	if limit > 0 && norm > limit {
+		d.engine.Scale(grads, grads, limit/norm)
+	}
+	return nil
+}

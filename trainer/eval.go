@@ -1,0 +1,107 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"drystone/internal/exact"
+)
+
+// Loss returns the mean loss of theta in nats per byte over the first held-out windows of context tokens, at most
+// sequences of them: the same ones every time. It waits for its turn and stops between windows when ctx is done. The
+// error wraps ErrDiverged if the loss is not finite.
+func (d *Device) Loss(ctx context.Context, theta []float32, sequences int) (float64, error) {
+	n := d.spec.Model.Context
+	if len(theta) != d.Params() || sequences < 1 {
+		return 0, fmt.Errorf("%w: %d parameters, %d sequences", ErrAssignment, len(theta), sequences)
+	}
+	if err := d.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer d.end()
+	copy(d.model.Params(), theta)
+	tokens, targets, losses := make([]int32, n), make([]int32, n), make([]float32, n)
+	sequences = min(sequences, d.data.windows(n))
+	var total float64
+	for i := range sequences {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		d.data.window(i, n, tokens, targets)
+		logits, err := d.model.Logits(tokens)
+		if err != nil {
+			return 0, err
+		}
+		d.engine.CrossEntropy(logits, targets, n, d.spec.Model.Vocab, losses, nil)
+		for _, l := range losses {
+			total += float64(l)
+		}
+	}
+	mean := total / float64(sequences*n)
+	if math.IsNaN(mean) || math.IsInf(mean, 0) {
+		return mean, fmt.Errorf("%w: held-out loss is %v", ErrDiverged, mean)
+	}
+	return mean, nil
+}
+
+// sampleTemperature sharpens the distribution that Sample draws from.
+const sampleTemperature = 0.8
+
+// Sample returns n bytes that theta writes after prompt, drawn at temperature 0.8 from chacha8rand keyed with seed: the
+// same text for the same arguments on every machine. An empty prompt counts as a line feed.
+func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n int, seed [32]byte) ([]byte, error) {
+	if len(theta) != d.Params() || n < 0 {
+		return nil, fmt.Errorf("%w: %d parameters, %d bytes", ErrAssignment, len(theta), n)
+	}
+	if err := d.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer d.end()
+	copy(d.model.Params(), theta)
+	if len(prompt) == 0 {
+		prompt = []byte{'\n'}
+	}
+	var tokens []int32
+	for _, b := range prompt {
+		tokens = append(tokens, int32(b))
+	}
+	src := rand.NewChaCha8(seed)
+	out := make([]byte, 0, n)
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		seen := tokens[max(0, len(tokens)-d.spec.Model.Context):]
+		logits, err := d.model.Logits(seen)
+		if err != nil {
+			return out, err
+		}
+		b := sampleByte(logits[(len(seen)-1)*d.spec.Model.Vocab:][:256], src)
+		out, tokens = append(out, b), append(tokens, int32(b))
+	}
+	return out, nil
+}
+
+// sampleByte draws from the softmax of logits at sampleTemperature.
+func sampleByte(logits []float32, src *rand.ChaCha8) byte {
+	top := logits[0]
+	for _, l := range logits {
+		top = max(top, l)
+	}
+	var p [256]float64
+	var total float64
+	for i, l := range logits {
+		p[i] = float64(exact.Exp((l - top) / sampleTemperature))
+		total += p[i]
+	}
+	at := float64(float64(src.Uint64()>>11) * 0x1p-53 * total)
+	for i, w := range p {
+		if at < w {
+			return byte(i)
+		}
+		at -= w
+	}
+	return 255
+}

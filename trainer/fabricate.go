@@ -1,0 +1,47 @@
+package trainer
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+
+	"drystone/internal/delta"
+	"drystone/protocol"
+)
+
+// Fabricate is the adversary of demonstrations and tests: a contribution that was never trained. Each segment moves theta
+// by small random amounts and invents moments; trace, payload, error feedback, reveals and openings are then made
+// honestly from these. It passes every check of structure, including CheckChunk, and costs almost nothing. Only a replay
+// shows that no segment leads from its start to its end.
+func Fabricate(spec *protocol.RunSpec, a protocol.Assignment, theta []float32, opt TrainOptions, seed uint64) (*Contribution, error) {
+	codec, err := delta.New(spec.Codec)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := newRecorder(spec, codec, a, theta, opt)
+	if err != nil {
+		return nil, err
+	}
+	src := rand.NewChaCha8(protocol.Hash("fabricate", binary.BigEndian.AppendUint64(nil, seed), opt.Peer[:], a.Run[:]))
+	s := StartState(slices.Clone(theta))
+	for s.Step < a.Steps {
+		to := min(s.Step+spec.Train.Segment, a.Steps)
+		for i := range s.Theta {
+			w := src.Uint64()
+			s.Theta[i] += float32(float32(int32(w)) * 0x1p-31 * float32(spec.Train.LR))
+			s.M[i] = float32(int32(w>>16)) * 0x1p-41
+			s.V[i] = float32(uint32(w>>32)) * 0x1p-50
+		}
+		for ; s.Step < to; s.Step++ {
+			loss := 5.5 - 2*float32(s.Step)/float32(a.Steps)
+			rec.c.Losses = append(rec.c.Losses, loss)
+			if opt.OnStep != nil {
+				opt.OnStep(s.Step, loss)
+			}
+		}
+		if err := rec.segment(s); err != nil {
+			return nil, err
+		}
+	}
+	return rec.finish(s.Theta)
+}

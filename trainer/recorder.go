@@ -1,0 +1,122 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"drystone/internal/delta"
+	"drystone/protocol"
+)
+
+// recorder turns the states of a training, in order, into a contribution.
+type recorder struct {
+	c     *Contribution
+	codec delta.Codec
+	theta []float32 // theta_r
+	opt   TrainOptions
+}
+
+func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignment, theta []float32, opt TrainOptions) (*recorder, error) {
+	switch {
+	case opt.Salt == nil:
+		return nil, fmt.Errorf("%w: no source of salts", ErrAssignment)
+	case opt.Feedback != nil && !codec.HasFeedback():
+		return nil, fmt.Errorf("%w: error feedback for a codec without", ErrAssignment)
+	case opt.Feedback != nil && len(opt.Feedback) != len(theta):
+		return nil, fmt.Errorf("%w: error feedback of %d values, the model has %d", ErrAssignment, len(opt.Feedback), len(theta))
+	}
+	c := &Contribution{Assignment: a, Peer: opt.Peer, spec: spec, params: len(theta), box: memory{}}
+	c.Start.Model = Root(theta)
+	if opt.Store != nil {
+		box, err := opt.Store.create(a)
+		if err != nil {
+			return nil, err
+		}
+		c.box = box
+	}
+	if opt.Feedback != nil {
+		c.Start.Feedback = Root(opt.Feedback)
+		if err := c.box.put("before", floatBytes(opt.Feedback)); err != nil {
+			return nil, err
+		}
+	}
+	return &recorder{c, codec, theta, opt}, nil
+}
+
+// segment records the state after the next segment. It keeps no memory of s.
+func (r *recorder) segment(s State) error {
+	c := r.c
+	c.States = append(c.States, s.Trace())
+	i := len(c.States)
+	last := i == int(c.spec.Segments(c.Assignment.Steps))
+	if !last && c.spec.Verify.Kind == "prefix" {
+		return nil // replay starts from theta_r: only the last state is ever opened
+	}
+	if err := c.box.put(stateName("theta", i), floatBytes(s.Theta)); err != nil || last {
+		return err
+	}
+	return errors.Join(c.box.put(stateName("m", i), floatBytes(s.M)), c.box.put(stateName("v", i), floatBytes(s.V)))
+}
+
+func stateName(vector string, segment int) string { return fmt.Sprintf("%s-%03d", vector, segment) }
+
+// finish encodes theta_r - end, seals the trace and stores the record that makes the contribution count.
+func (r *recorder) finish(end []float32) (*Contribution, error) {
+	c := r.c
+	u := make([]float32, len(end))
+	for i, x := range end {
+		u[i] = r.theta[i] - x
+	}
+	if r.codec.HasFeedback() {
+		c.After = make([]float32, len(u))
+		copy(c.After, r.opt.Feedback)
+	}
+	if err := r.encode(u); err != nil {
+		return nil, err
+	}
+	leaves := c.payloadLeaves()
+	c.End.Payload = protocol.RootOf(leaves)
+	if c.After != nil {
+		c.End.Feedback = Root(c.After)
+		if err := c.box.put("after", floatBytes(c.After)); err != nil {
+			return nil, err
+		}
+	}
+	if r.opt.Store != nil {
+		if err := r.opt.Store.seal(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// encode encodes u shard by shard into payloads with their salts.
+func (r *recorder) encode(u []float32) error {
+	c := r.c
+	for i := range c.spec.Codec.Shards(len(u)) {
+		lo, hi := c.spec.Codec.Shard(len(u), i)
+		var feedback []float32
+		if c.After != nil {
+			feedback = c.After[lo:hi]
+		}
+		payload, err := r.codec.Encode(make([]byte, 0, r.codec.Size(hi-lo)), u[lo:hi], feedback)
+		if errors.Is(err, delta.ErrNotFinite) || errors.Is(err, delta.ErrRange) {
+			err = fmt.Errorf("%w: %w", ErrDiverged, err)
+		}
+		if err != nil {
+			return fmt.Errorf("encode shard %d: %w", i, err)
+		}
+		salt, err := r.opt.Salt(uint32(i))
+		if err != nil {
+			return fmt.Errorf("salt of shard %d: %w", i, err)
+		}
+		if err := c.box.put(payloadName(i), payload); err != nil {
+			return err
+		}
+		c.Payloads, c.Salts = append(c.Payloads, slices.Clip(payload)), append(c.Salts, salt)
+	}
+	return nil
+}
+
+func payloadName(shard int) string { return fmt.Sprintf("payload-%03d", shard) }

@@ -1,0 +1,63 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"drystone/protocol"
+)
+
+// Replay runs steps from.Step to to-1 of anyone's assignment from a state, which it does not change, and returns the
+// state that follows. Errors are those of Train.
+func (d *Device) Replay(ctx context.Context, a protocol.Assignment, from State, to uint32) (State, error) {
+	var end State
+	err := d.replay(ctx, a, from, to, func(s State) {
+		end = State{s.Step, slices.Clone(s.Theta), slices.Clone(s.M), slices.Clone(s.V)}
+	})
+	return end, err
+}
+
+// ReplayOpening repeats what an opening of a drawn segment answers for and returns the segment's end as it should stand in
+// the trace, to be compared with o.To. With prefix replay, and for segment 0, it starts from the public theta_r and
+// ignores o, which may be nil; otherwise from the opened state, which the caller has checked against o.From. Errors are
+// those of Train and ErrMalformed.
+func (d *Device) ReplayOpening(ctx context.Context, a protocol.Assignment, segment uint32, theta []float32, o *protocol.Opening) (protocol.TraceState, error) {
+	var end protocol.TraceState
+	if segments := d.spec.Segments(a.Steps); segment >= segments {
+		return end, fmt.Errorf("%w: segment %d of %d", ErrAssignment, segment, segments)
+	}
+	from := StartState(theta)
+	if segment > 0 && d.spec.Verify.Kind == "segment" {
+		var err error
+		if from, err = OpenedState(o, d.Params()); err != nil {
+			return end, err
+		}
+		if want := segment * d.spec.Train.Segment; from.Step != want {
+			return end, fmt.Errorf("%w: state of step %d opened for segment %d, which starts at step %d", ErrMalformed, from.Step, segment, want)
+		}
+	}
+	to := min((segment+1)*d.spec.Train.Segment, a.Steps)
+	err := d.replay(ctx, a, from, to, func(s State) { end = s.Trace() })
+	return end, err
+}
+
+// replay calls done with the device's own memory at the end.
+func (d *Device) replay(ctx context.Context, a protocol.Assignment, from State, to uint32, done func(State)) error {
+	if err := d.fits(a, from.Theta); err != nil {
+		return err
+	}
+	if len(from.M) != d.Params() || len(from.V) != d.Params() || from.Step > to || to > a.Steps {
+		return fmt.Errorf("%w: moments of %d and %d values, steps %d to %d of %d", ErrAssignment, len(from.M), len(from.V), from.Step, to, a.Steps)
+	}
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
+	d.load(from)
+	if err := d.advance(ctx, a, from.Step, to, nil); err != nil {
+		return err
+	}
+	done(d.state(to))
+	return nil
+}

@@ -1,0 +1,74 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+
+	"drystone/protocol"
+)
+
+// TrainOptions say for whom a contribution is made and what it stands on.
+type TrainOptions struct {
+	Peer protocol.PeerID // named in the payload leaves
+
+	// Salt returns the salt that hides the payload of a shard until it is revealed. It must be unpredictable to others
+	// and the same when asked again; KeySalt makes one.
+	Salt func(shard uint32) ([16]byte, error)
+
+	// Feedback is the error feedback of the peer's contribution to the round before, Contribution.After, if the RevealSet
+	// of that round holds it. Otherwise it is nil, which stands for zeros. It is not changed.
+	Feedback []float32
+
+	// Store keeps what openings need. Without one the contribution keeps it in memory.
+	Store *ContributionStore
+
+	// OnStep, if not nil, is called after each step, from 0, with its training loss in nats per token.
+	OnStep func(step uint32, loss float32)
+}
+
+// KeySalt derives salts for TrainOptions from the peer's key by HKDF.
+func KeySalt(key protocol.Key, run protocol.Digest, round uint32) func(shard uint32) ([16]byte, error) {
+	return func(shard uint32) (salt [16]byte, err error) {
+		b, err := key.Derive(fmt.Sprintf("salt/%s/%d/%d", run, round, shard), len(salt))
+		if err != nil {
+			return salt, err
+		}
+		copy(salt[:], b)
+		return salt, nil
+	}
+}
+
+// Train runs the steps of an assignment from theta_r, which it does not change, and returns the contribution. It waits
+// for its turn, and stops between steps when ctx is done. Errors: ErrDiverged, ErrAssignment, ErrClosed, ctx's, or the
+// store's.
+func (d *Device) Train(ctx context.Context, a protocol.Assignment, theta []float32, opt TrainOptions) (*Contribution, error) {
+	if err := d.fits(a, theta); err != nil {
+		return nil, err
+	}
+	rec, err := newRecorder(d.spec, d.codec, a, theta, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer d.end()
+	d.load(StartState(theta))
+	onStep := func(step uint32, loss float32) {
+		rec.c.Losses = append(rec.c.Losses, loss)
+		if opt.OnStep != nil {
+			opt.OnStep(step, loss)
+		}
+	}
+	for from := uint32(0); from < a.Steps; {
+		to := min(from+d.spec.Train.Segment, a.Steps)
+		if err := d.advance(ctx, a, from, to, onStep); err != nil {
+			return nil, err
+		}
+		if err := rec.segment(d.state(to)); err != nil {
+			return nil, err
+		}
+		from = to
+	}
+	return rec.finish(d.model.Params())
+}
