@@ -10,8 +10,8 @@ import (
 const codecChunk = protocol.LeafSize / 4
 
 // Duties returns what the aggregator self should do now, derived from the state alone: signatures first, then the
-// round's work, then checks, settlement and checkpoint. It returns nil for anybody else. The result shares slices with
-// the machine: read it, do not change it, and do not keep it across Apply unless cloned.
+// round's work, then checks, settlement and checkpoint. It returns nil for anybody else. The result stays as it is when
+// the machine goes on; do not change the byte slices in it.
 func (m *Machine) Duties(self protocol.PeerID) []Duty {
 	if m.council == nil || m.member(self) != nil {
 		return nil

@@ -32,6 +32,9 @@ func (m *Machine) appendLeaf(t RecordType, msg any) {
 	m.fx.Leaves = append(m.fx.Leaves, leaf)
 }
 
+// Log returns the size and the root of the transparency log.
+func (m *Machine) Log() (size uint64, root protocol.Digest) { return m.s.Log.Size, m.logRoot() }
+
 // logRoot is the root of the transparency log.
 func (m *Machine) logRoot() protocol.Digest {
 	if m.s.Log.Size == 0 {

@@ -203,6 +203,9 @@ func (m *Machine) tick(t *Tick) error {
 	return nil
 }
 
+// LoggedMilli returns the logged time in milliseconds since 1970, 0 before the first Tick.
+func (m *Machine) LoggedMilli() int64 { return m.s.Now }
+
 // maxMilli keeps deadlines far from overflow: the year 9999.
 const maxMilli = 253402300799999
 

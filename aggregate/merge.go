@@ -1,22 +1,190 @@
 package aggregate
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"math"
+	"slices"
 
+	"drystone/internal/delta"
 	"drystone/protocol"
 )
 
-// Contribution is one revealed update with its payloads, one per shard in shard order.
+// ErrMergeInput means that Merge was called with something that no round hands it.
+var ErrMergeInput = errors.New("aggregate: impossible merge")
+
+// Contribution is one revealed update: its payloads, one per shard in shard order, as they were committed.
 type Contribution struct {
 	Peer     protocol.PeerID
-	Steps    uint32
+	Steps    uint32 // 1 to H
 	Payloads [][]byte
 }
 
-// Merge merges the contributions, ascending by peer, into theta and the outer momentum (empty for sgd).
+// Merge computes theta_{r+1}, the outer momentum after the round (empty for sgd), and the merge record. theta has N
+// values, outer has N for nesterov and none for sgd, and neither is changed. Contributions are strictly ascending by peer,
+// those of the RevealSet. Every bit of the result is defined: the operations, in float32 unless stated, each rounded to
+// nearest even, are
+//
+//	norm_i  = sqrt(sum over shards ascending of SumSquares)     float64
+//	w_i     = float32(steps_i) / float32(sum of steps)
+//	norm-clip, if norm_i > cap = NormCap * median(norms):
+//	w_i     = float32(float64(w_i) * (cap / norm_i))            inside float64
+//	u       = 0; for each i ascending: u[j] = fma(w_i, value_i[j], u[j])
+//	sgd:      theta'[j] = theta[j] - (lr * u[j])
+//	nesterov: m'[j] = (mu * m[j]) + u[j];  theta'[j] = theta[j] - (lr * (u[j] + (mu * m'[j])))
+//
+// with lr and mu rounded to float32 first and a bracket for each rounding; Nesterov is in the form of Sutskever et al.
+// (2013) that PyTorch uses. The median of an even count is the lower of the two in the middle. An m' below 2^-126 in
+// magnitude becomes +0.
+//
+// A contribution whose payload does not decode, or whose norm is not finite, is left out: its weight is 0, its steps do
+// not count, and its recorded norm is NaN if there is none. If nobody is left, or the result is not finite, the state
+// carries over unchanged and every weight is 0.
 func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error) {
-	return nil, nil, nil, errors.New("not yet")
+	codec, err := delta.New(spec.Codec)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("merge: %w", err)
+	}
+	nesterov := spec.Outer.Optimiser == "nesterov"
+	if nesterov && len(outer) != len(theta) || !nesterov && len(outer) != 0 {
+		return nil, nil, nil, fmt.Errorf("%w: outer momentum of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
+	}
+	if err := checkContributions(spec, len(theta), contributions); err != nil {
+		return nil, nil, nil, err
+	}
+	norms := make([]float64, len(contributions))
+	for i, c := range contributions {
+		norms[i] = norm(spec, codec, len(theta), c)
+	}
+	weights := weigh(spec, contributions, norms)
+	update := make([]float32, len(theta))
+	for i, c := range contributions {
+		if weights[i] == 0 {
+			continue
+		}
+		for k, payload := range c.Payloads {
+			lo, hi := spec.Codec.Shard(len(theta), k)
+			if err := codec.AddTo(update[lo:hi], weights[i], payload); err != nil {
+				return nil, nil, nil, fmt.Errorf("merge %s, shard %d: %w", c.Peer.Short(), k, err)
+			}
+		}
+	}
+	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
+	merged := slices.ContainsFunc(weights, func(w float32) bool { return w != 0 })
+	if merged && !outerStep(spec, nextTheta, nextOuter, update) {
+		nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
+		clear(weights)
+	}
+	record = make([]protocol.Merged, len(contributions))
+	for i, c := range contributions {
+		record[i] = protocol.Merged{Peer: c.Peer, Weight: math.Float32bits(weights[i]), Norm: math.Float64bits(norms[i])}
+	}
+	return nextTheta, nextOuter, record, nil
 }
 
-// VectorRoot is the protocol.MerkleRoot of a vector's little-endian float32 bytes: ModelRoot and OuterRoot.
-func VectorRoot(v []float32) protocol.Digest { return protocol.Digest{} }
+func checkContributions(spec *protocol.RunSpec, params int, contributions []Contribution) error {
+	shards := spec.Codec.Shards(params)
+	for i, c := range contributions {
+		switch {
+		case i > 0 && bytes.Compare(contributions[i-1].Peer[:], c.Peer[:]) >= 0:
+			return fmt.Errorf("%w: contributions not ascending by peer", ErrMergeInput)
+		case len(c.Payloads) != shards:
+			return fmt.Errorf("%w: %d payloads of %s, want %d", ErrMergeInput, len(c.Payloads), c.Peer.Short(), shards)
+		case c.Steps < 1 || c.Steps > spec.Train.Steps:
+			return fmt.Errorf("%w: %d steps of %s, want 1 to %d", ErrMergeInput, c.Steps, c.Peer.Short(), spec.Train.Steps)
+		}
+	}
+	return nil
+}
+
+// norm returns the Euclidean norm of a decoded update; NaN if a payload does not decode.
+func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution) float64 {
+	sum := 0.0
+	for k, payload := range c.Payloads {
+		lo, hi := spec.Codec.Shard(params, k)
+		if codec.Validate(payload, hi-lo) != nil {
+			return math.NaN()
+		}
+		s, err := codec.SumSquares(payload, hi-lo)
+		if err != nil {
+			return math.NaN()
+		}
+		sum += s
+	}
+	return math.Sqrt(sum)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// weigh returns the weight of every contribution, 0 for those left out.
+func weigh(spec *protocol.RunSpec, contributions []Contribution, norms []float64) []float32 {
+	weights := make([]float32, len(contributions))
+	var total uint64
+	var in []float64
+	for i, c := range contributions {
+		if finite(norms[i]) {
+			total += uint64(c.Steps)
+			in = append(in, norms[i])
+		}
+	}
+	if len(in) == 0 {
+		return weights
+	}
+	slices.Sort(in)
+	limit := math.Inf(1)
+	if spec.Aggregate.Rule == "norm-clip" {
+		limit = float64(spec.Aggregate.NormCap * in[(len(in)-1)/2])
+	}
+	for i, c := range contributions {
+		if !finite(norms[i]) {
+			continue
+		}
+		weights[i] = float32(c.Steps) / float32(total)
+		if norms[i] > limit {
+			weights[i] = float32(float64(weights[i]) * float64(limit/norms[i]))
+		}
+	}
+	return weights
+}
+
+// outerStep applies the update to theta and m in place and reports whether the result is finite. The conversions round
+// each product, which forbids the compiler to fuse it with the sum.
+func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
+	lr, mu := float32(spec.Outer.LR), float32(spec.Outer.Momentum)
+	ok := true
+	for j, u := range update {
+		step := u
+		if len(m) > 0 {
+			v := float32(mu*m[j]) + u
+			if math.Float32bits(v)&0x7fffffff < 0x00800000 {
+				v = 0
+			}
+			m[j] = v
+			step = u + float32(mu*v)
+			ok = ok && finite(float64(v))
+		}
+		theta[j] -= float32(lr * step)
+		ok = ok && finite(float64(theta[j]))
+	}
+	return ok
+}
+
+// VectorRoot is protocol.MerkleRoot of a vector's little-endian float32 bytes, without a copy of them: the ModelRoot of
+// theta, the OuterRoot of the outer momentum.
+func VectorRoot(v []float32) protocol.Digest {
+	leaves := make([]protocol.Digest, 0, (len(v)+codecChunk-1)/codecChunk)
+	buf := make([]byte, 1, 1+protocol.LeafSize) // 0x00, then the leaf (RFC 6962, section 2.1)
+	for len(v) > 0 {
+		n := min(codecChunk, len(v))
+		buf = buf[:1]
+		for _, x := range v[:n] {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
+		}
+		leaves = append(leaves, sha256.Sum256(buf))
+		v = v[n:]
+	}
+	return protocol.RootOf(leaves)
+}

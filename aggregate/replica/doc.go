@@ -1,0 +1,2 @@
+// Package replica replicates an aggregate.Machine with Raft.
+package replica

@@ -1,0 +1,78 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+
+	"drystone/internal/durable"
+)
+
+// walSegment is the size in bytes of a log segment, which is allocated in advance.
+const walSegment = 8 << 20
+
+// keepSnapshots is how many snapshots stay on disk.
+const keepSnapshots = 2
+
+// storage is what a member keeps on disk:
+//
+//	dir/LOCK         held while the replica is open
+//	dir/wal/         raft-wal: segments and wal-meta.db
+//	dir/snapshots/   raft's file snapshots
+type storage struct {
+	log       raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+	release   []func() error
+}
+
+// openStorage takes the lock before it opens anything: bbolt, inside the WAL, would wait for ever on a file that is in
+// use.
+func openStorage(dir string, logger hclog.Logger) (*storage, error) {
+	if runtime.GOOS == "windows" {
+		return nil, errors.New("the aggregator's log needs a directory fsync, which Windows does not have; run the aggregator on Linux or macOS, or in WSL (peers run on Windows)")
+	}
+	unlock, err := durable.Lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &storage{release: []func() error{unlock}}
+	if err := s.open(dir, logger); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *storage) open(dir string, logger hclog.Logger) error {
+	walDir := filepath.Join(dir, "wal")
+	if err := os.MkdirAll(walDir, 0o700); err != nil {
+		return err
+	}
+	// The WAL's own Close leaves its bbolt file open, so the file is ours to close, after the WAL.
+	meta := &metadb.BoltMetaDB{}
+	s.release = append(s.release, meta.Close)
+	w, err := wal.Open(walDir, wal.WithMetaStore(meta), wal.WithSegmentSize(walSegment), wal.WithLogger(logger))
+	if err != nil {
+		return fmt.Errorf("open log in %s: %w", walDir, err)
+	}
+	s.release = append(s.release, w.Close)
+	s.log, s.stable = w, w
+	s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
+	return err
+}
+
+// close closes everything in the reverse order of opening.
+func (s *storage) close() (err error) {
+	for i := len(s.release) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.release[i]())
+	}
+	s.release = nil
+	return err
+}
