@@ -214,8 +214,8 @@ func (r *Replica) Leader() (protocol.PeerID, bool) {
 	return p, err == nil
 }
 
-// Close stops the replica, waits for its goroutines and releases the directory. Proposals in flight return ErrClosed. A
-// second Close does nothing.
+// Close stops the replica, waits for its goroutines and releases the directory. Proposals in flight end first, at the
+// latest when Raft gives them up after Timing.Lease. A second Close does nothing. OnApply must not call it.
 func (r *Replica) Close() error {
 	r.mu.Lock()
 	if r.closed {
@@ -225,9 +225,9 @@ func (r *Replica) Close() error {
 	r.closed = true
 	r.mu.Unlock()
 	r.cancel()
-	err := r.raft.Shutdown().Error()
-	err = errors.Join(err, r.undo())
+	// Before Raft stops: it forgets the futures of records that are committed and not yet applied.
 	r.tasks.Wait()
+	err := errors.Join(r.raft.Shutdown().Error(), r.undo())
 	if err != nil {
 		return fmt.Errorf("close replica in %s: %w", r.cfg.Dir, err)
 	}

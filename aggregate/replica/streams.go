@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -36,15 +37,44 @@ type layer struct {
 	self    protocol.PeerID
 	streams Streams
 	in      chan net.Conn
-	done    chan struct{}
-	once    sync.Once
+	done    chan struct{} // closed by Close
+
+	mu     sync.Mutex
+	closed bool
+	open   map[*stream]struct{} // streams in use, either way
+}
+
+// stream is a connection that leaves the layer's books when it is closed.
+type stream struct {
+	net.Conn
+	l *layer
+}
+
+func (s *stream) Close() error {
+	s.l.mu.Lock()
+	delete(s.l.open, s)
+	s.l.mu.Unlock()
+	return s.Conn.Close()
+}
+
+// track books a connection; after Close it closes it instead.
+func (l *layer) track(c net.Conn) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	s := &stream{Conn: c, l: l}
+	l.open[s] = struct{}{}
+	return s, nil
 }
 
 var _ raft.StreamLayer = (*layer)(nil)
 
 // newLayer serves Raft's streams from members; streams of anybody else are closed unread.
 func newLayer(self protocol.PeerID, members []protocol.PeerID, streams Streams) *layer {
-	l := &layer{self: self, streams: streams, in: make(chan net.Conn), done: make(chan struct{})}
+	l := &layer{self: self, streams: streams, in: make(chan net.Conn), done: make(chan struct{}), open: map[*stream]struct{}{}}
 	streams.HandleStream(streamRaft, func(from protocol.PeerID, c net.Conn) {
 		if !slices.Contains(members, from) {
 			c.Close()
@@ -63,15 +93,26 @@ func newLayer(self protocol.PeerID, members []protocol.PeerID, streams Streams) 
 func (l *layer) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.in:
-		return c, nil
+		return l.track(c)
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close ends Accept.
+// Close ends Accept and every stream: Raft would leave those that others opened until they close them.
 func (l *layer) Close() error {
-	l.once.Do(func() { close(l.done) })
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.done)
+	streams := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, s := range streams {
+		s.Close()
+	}
 	return nil
 }
 
@@ -86,7 +127,11 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return l.streams.OpenStream(ctx, to, streamRaft)
+	c, err := l.streams.OpenStream(ctx, to, streamRaft)
+	if err != nil {
+		return nil, err
+	}
+	return l.track(c)
 }
 
 // peerAddr is a peer ID as a net.Addr.
