@@ -115,7 +115,7 @@ func (h *Host) serveCall(s network.Stream, name string, maxReq int, fn HandlerFu
 
 // answer reads the request and runs the handler within the peer's limits.
 func (h *Host) answer(s io.Reader, from protocol.PeerID, name string, maxReq int, fn HandlerFunc) (resp []byte, err error) {
-	if ok, _ := h.inbound.try(from); !ok {
+	if !h.inbound.try(from) {
 		return nil, Errorf(CodeBusy, "too many calls are under way")
 	}
 	defer h.inbound.done(from)

@@ -2,31 +2,20 @@ package gossip
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/core/record"
 
 	"drystone/protocol"
 )
 
-// Peer exchange. A peer asked for "peers" answers with signed peer records (libp2p RFC 0003), so that nobody can give a
-// false address for another.
+// Pace and reach of discovery.
 const (
-	peersCall        = "peers"
-	maxRecords       = 32
-	maxRecord        = 2 << 10
-	maxRecordAddrs   = 16
-	maxPeersReply    = maxRecords * (2 + maxRecord)
-	exchangePeriod   = 20 * time.Second
+	firstExchange    = 500 * time.Millisecond // doubled up to lastExchange while nothing happens
+	lastExchange     = 30 * time.Second
 	askPerRound      = 3 // neighbours asked
 	dialPerRound     = 8 // newcomers dialled
-	recordTTL        = 30 * time.Minute
 	protectBootstrap = "drystone-bootstrap"
 )
 
@@ -50,6 +39,7 @@ next:
 	return out, nil
 }
 
+// lookAgain starts a round of discovery now.
 func (h *Host) lookAgain() {
 	select {
 	case h.wake <- struct{}{}:
@@ -63,18 +53,22 @@ func (h *Host) discover(boot []peer.AddrInfo) {
 	for _, b := range boot {
 		h.lib.ConnManager().Protect(b.ID, protectBootstrap)
 	}
-	tick := time.NewTicker(exchangePeriod)
-	defer tick.Stop()
+	pause := firstExchange
 	for {
 		h.dial(boot)
 		if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
 			h.dial(h.exchange())
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-h.ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
+		case <-timer.C:
+			pause = min(2*pause, lastExchange)
 		case <-h.wake:
+			timer.Stop()
+			pause = firstExchange
 		}
 	}
 }
@@ -126,89 +120,5 @@ func (h *Host) askPeers(p protocol.PeerID) ([]peer.AddrInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	envelopes, infos, err := decodeRecords(resp)
-	if err != nil {
-		return nil, err
-	}
-	book, ok := peerstore.GetCertifiedAddrBook(h.lib.Peerstore())
-	if !ok {
-		return nil, errors.New("the peerstore keeps no signed records")
-	}
-	for _, e := range envelopes {
-		if _, err := book.ConsumePeerRecord(e, recordTTL); err != nil {
-			return nil, fmt.Errorf("peer record: %w", err)
-		}
-	}
-	return infos, nil
-}
-
-// servePeers answers with the records of up to maxRecords connected peers, a different sample each time.
-func (h *Host) servePeers(_ context.Context, from protocol.PeerID, _ []byte) ([]byte, error) {
-	book, ok := peerstore.GetCertifiedAddrBook(h.lib.Peerstore())
-	if !ok {
-		return nil, Errorf(CodeNotFound, "no peer records are kept")
-	}
-	ids := h.lib.Network().Peers()
-	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	var out []byte
-	n := 0
-	for _, id := range ids {
-		if p, err := PeerIDToProtocol(id); err != nil || p == from || n == maxRecords {
-			continue
-		}
-		e := book.GetPeerRecord(id)
-		if e == nil {
-			continue
-		}
-		b, err := e.Marshal()
-		if err != nil || len(b) > maxRecord {
-			continue
-		}
-		out = append(binary.BigEndian.AppendUint16(out, uint16(len(b))), b...)
-		n++
-	}
-	return out, nil
-}
-
-// decodeRecords reads and verifies what servePeers wrote: records, each behind its big-endian uint16 length.
-func decodeRecords(b []byte) ([]*record.Envelope, []peer.AddrInfo, error) {
-	var envelopes []*record.Envelope
-	var infos []peer.AddrInfo
-	for len(b) > 0 {
-		if len(b) < 2 || len(envelopes) == maxRecords {
-			return nil, nil, fmt.Errorf("peer records: %d bytes too many", len(b))
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if n > maxRecord || n > len(b)-2 {
-			return nil, nil, fmt.Errorf("peer records: record of %d bytes, %d left, at most %d", n, len(b)-2, maxRecord)
-		}
-		e, info, err := decodeRecord(b[2 : 2+n])
-		if err != nil {
-			return nil, nil, fmt.Errorf("peer records: %w", err)
-		}
-		envelopes, infos, b = append(envelopes, e), append(infos, info), b[2+n:]
-	}
-	return envelopes, infos, nil
-}
-
-// decodeRecord verifies one signed record: of a protocol key, by that key, with 1 to maxRecordAddrs addresses.
-func decodeRecord(b []byte) (*record.Envelope, peer.AddrInfo, error) {
-	e, rec, err := record.ConsumeEnvelope(b, peer.PeerRecordEnvelopeDomain)
-	if err != nil {
-		return nil, peer.AddrInfo{}, err
-	}
-	pr, ok := rec.(*peer.PeerRecord)
-	if !ok {
-		return nil, peer.AddrInfo{}, fmt.Errorf("record of type %T", rec)
-	}
-	if _, err := PeerIDToProtocol(pr.PeerID); err != nil {
-		return nil, peer.AddrInfo{}, err
-	}
-	if !pr.PeerID.MatchesPublicKey(e.PublicKey) {
-		return nil, peer.AddrInfo{}, fmt.Errorf("record of %s is signed by another key", pr.PeerID)
-	}
-	if len(pr.Addrs) == 0 || len(pr.Addrs) > maxRecordAddrs {
-		return nil, peer.AddrInfo{}, fmt.Errorf("record of %s has %d addresses, want 1 to %d", pr.PeerID, len(pr.Addrs), maxRecordAddrs)
-	}
-	return e, peer.AddrInfo{ID: pr.PeerID, Addrs: pr.Addrs}, nil
+	return decodeRecords(resp)
 }

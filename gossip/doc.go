@@ -48,7 +48,7 @@
 // # Goroutines
 //
 //	libp2p, gossipsub    many; started by New, ended by Close
-//	discovery            one per host; started by New, ended by Close; it waits for the dials that it starts
+//	discovery, records   one each per host; started by New, ended by Close; discovery waits for the dials that it starts
 //	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
 //	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
 //	fetch workers        two per source, at most sixteen; started by Fetch, ended before it returns

@@ -12,35 +12,22 @@ import (
 // early would be lost here and would not travel on; a validator that waits loses nothing. What waits is bounded in bytes,
 // overall and per neighbour.
 type hold struct {
-	max int
+	max     int
+	recheck *signal
 
 	mu      sync.Mutex
 	bytes   int
 	perPeer map[peer.ID]int
-	changed chan struct{} // closed and replaced by recheck
 }
 
 func newHold(max int) *hold {
-	return &hold{max: max, perPeer: map[peer.ID]int{}, changed: make(chan struct{})}
+	return &hold{max: max, recheck: newSignal(), perPeer: map[peer.ID]int{}}
 }
 
-func (h *hold) recheck() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	close(h.changed)
-	h.changed = make(chan struct{})
-}
-
-func (h *hold) signal() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.changed
-}
-
-// until asks judge now and after every recheck for as long as it says Later, for at most d. size bytes from src are
+// until asks judge now and after every recheck fired for as long as it says Later, for at most d. size bytes from src are
 // accounted for while it waits. It never returns Later.
 func (h *hold) until(ctx context.Context, d time.Duration, src peer.ID, size int, judge func() Verdict) Verdict {
-	changed := h.signal() // taken before judging, so that a recheck during it is not missed
+	changed := h.recheck.changed() // taken before judging, so that a recheck during it is not missed
 	v := judge()
 	if v != Later {
 		return v
@@ -54,7 +41,7 @@ func (h *hold) until(ctx context.Context, d time.Duration, src peer.ID, size int
 	for v == Later {
 		select {
 		case <-changed:
-			changed = h.signal()
+			changed = h.recheck.changed()
 			v = judge()
 		case <-timer.C:
 			return Ignore

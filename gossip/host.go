@@ -12,6 +12,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pproto "github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -33,11 +34,13 @@ type Host struct {
 	tasks  sync.WaitGroup // the discovery goroutine and running handlers
 	wake   chan struct{}  // capacity 1: discovery should look again
 
+	streams *signal // a peer's subscription, pubsub stream or mesh link comes or goes
 	quota   *quota
 	hold    *hold
 	inbound *inflight // calls and streams that peers opened to us
 	outward *inflight // calls that we make
 	leaves  *leafCache
+	book    recordBook
 
 	mu     sync.Mutex
 	closed bool
@@ -62,25 +65,41 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, id: cfg.Key.ID(), lib: lib,
 		wake:    make(chan struct{}, 1),
+		streams: newSignal(),
 		quota:   newQuota(cfg.MessageRate, cfg.ByteRate),
 		hold:    newHold(cfg.HoldBytes),
 		inbound: newInflight(maxInboundPerPeer, maxInbound),
 		outward: newInflight(maxOutwardPerPeer, maxOutward),
 		leaves:  newLeafCache(),
+		book:    recordBook{records: map[peer.ID][]byte{}},
 		topics:  map[string]*Topic{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	if h.pubsub, err = newPubSub(h); err != nil {
-		h.cancel()
-		return nil, errors.Join(fmt.Errorf("gossip: pubsub: %w", err), lib.Close())
-	}
-	if err := listen(lib, cfg.Listen); err != nil {
+	if err := h.start(boot); err != nil {
 		h.cancel()
 		return nil, errors.Join(err, lib.Close())
 	}
-	h.Handle(peersCall, 0, h.servePeers)
-	h.tasks.Go(func() { h.discover(boot) })
 	return h, nil
+}
+
+// start puts everything in place before the first peer can connect.
+func (h *Host) start(boot []peer.AddrInfo) error {
+	ps, err := newPubSub(h)
+	if err != nil {
+		return fmt.Errorf("gossip: pubsub: %w", err)
+	}
+	h.pubsub = ps
+	watch, err := h.watchRecords()
+	if err != nil {
+		return err
+	}
+	h.Handle(peersCall, 0, h.servePeers)
+	if err := listen(h.lib, h.cfg.Listen); err != nil {
+		return err
+	}
+	h.tasks.Go(watch)
+	h.tasks.Go(func() { h.discover(boot) })
+	return nil
 }
 
 // listen takes every address or none: a run link must not promise a transport that failed.

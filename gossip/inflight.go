@@ -18,34 +18,34 @@ const (
 // inflight counts what is under way per peer and overall.
 type inflight struct {
 	perPeer, total int
+	freed          *signal
 
 	mu    sync.Mutex
 	n     int
 	peers map[protocol.PeerID]int
-	freed chan struct{} // closed and replaced when something ends
 }
 
 func newInflight(perPeer, total int) *inflight {
-	return &inflight{perPeer: perPeer, total: total, peers: map[protocol.PeerID]int{}, freed: make(chan struct{})}
+	return &inflight{perPeer: perPeer, total: total, freed: newSignal(), peers: map[protocol.PeerID]int{}}
 }
 
-// try takes a place for p, or reports that there is none. freed is closed when one may have become free.
-func (f *inflight) try(p protocol.PeerID) (ok bool, freed <-chan struct{}) {
+// try takes a place for p, or reports that there is none.
+func (f *inflight) try(p protocol.PeerID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.n >= f.total || f.peers[p] >= f.perPeer {
-		return false, f.freed
+		return false
 	}
 	f.n++
 	f.peers[p]++
-	return true, nil
+	return true
 }
 
 // wait takes a place for p, when one is free.
 func (f *inflight) wait(ctx context.Context, p protocol.PeerID) error {
 	for {
-		ok, freed := f.try(p)
-		if ok {
+		freed := f.freed.changed()
+		if f.try(p) {
 			return nil
 		}
 		select {
@@ -58,11 +58,10 @@ func (f *inflight) wait(ctx context.Context, p protocol.PeerID) error {
 
 func (f *inflight) done(p protocol.PeerID) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.n--
 	if f.peers[p]--; f.peers[p] == 0 {
 		delete(f.peers, p)
 	}
-	close(f.freed)
-	f.freed = make(chan struct{})
+	f.mu.Unlock()
+	f.freed.fire()
 }

@@ -38,7 +38,9 @@ func newPubSub(h *Host) (*pubsub.PubSub, error) {
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(ownTopics{h.topicPrefix()}, maxTopics)),
 		pubsub.WithPeerScore(params, thresholds),
 		pubsub.WithAppSpecificRpcInspector(h.quota.inspect),
-		pubsub.WithRawTracer(lossTracer{h: h}),
+		pubsub.WithRawTracer(tracer{h: h}),
+		// A message published before the mesh has formed would otherwise reach nobody.
+		pubsub.WithFloodPublish(true),
 		pubsub.WithLogger(h.cfg.Logger.With("part", "gossipsub")),
 	)
 }
@@ -74,6 +76,7 @@ func (o ownTopics) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_SubO
 func scoring() (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	return &pubsub.PeerScoreParams{
 			SkipAtomicValidation:      true,
+			Topics:                    map[string]*pubsub.TopicScoreParams{}, // Join adds to it
 			AppSpecificScore:          func(peer.ID) float64 { return 0 },
 			BehaviourPenaltyWeight:    -10,
 			BehaviourPenaltyThreshold: 6,

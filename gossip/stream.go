@@ -27,7 +27,7 @@ func (h *Host) HandleStream(name string, fn func(from protocol.PeerID, conn net.
 			s.Reset()
 			return
 		}
-		if ok, _ := h.inbound.try(from); !ok {
+		if !h.inbound.try(from) {
 			h.cfg.Logger.Warn("stream refused: too many are open", "stream", name, "peer", from)
 			s.Reset()
 			return

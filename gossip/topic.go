@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -62,6 +63,9 @@ type Topic struct {
 	topic    *pubsub.Topic
 	validate ValidateFunc
 	lost     atomic.Uint64
+
+	mu   sync.Mutex
+	mesh map[peer.ID]bool // gossipsub's mesh of the topic, as its tracer tells
 }
 
 // Join joins a topic by its short name. A nil validate gives a publish-only topic: nothing is received, so a trainer
@@ -70,7 +74,7 @@ func (h *Host) Join(name string, validate ValidateFunc) (*Topic, error) {
 	if name == "" || len(name) > maxTopicName {
 		return nil, fmt.Errorf("gossip: topic name %q: want 1 to %d characters", clip(name), maxTopicName)
 	}
-	t := &Topic{h: h, name: name, validate: validate}
+	t := &Topic{h: h, name: name, validate: validate, mesh: map[peer.ID]bool{}}
 	if err := h.reserve(t); err != nil {
 		return nil, fmt.Errorf("gossip: join %s: %w", name, err)
 	}
@@ -116,7 +120,7 @@ func (h *Host) topicPrefix() string { return "/drystone/1/" + h.cfg.Run.String()
 
 // Recheck says that the state which validators look at has moved on (a new round, a new commit, a freeze): messages held
 // by the verdict Later are judged again. It does not block.
-func (h *Host) Recheck() { h.hold.recheck() }
+func (h *Host) Recheck() { h.hold.recheck.fire() }
 
 // Publish signs data, 1 to protocol.MaxMessage bytes, and sends it to the neighbours on the topic. The topic's own validator runs
 // first: Ignore and Reject are errors, Later passes. It does not wait for neighbours: with none, the message goes
@@ -137,21 +141,35 @@ func (t *Topic) Publish(ctx context.Context, data []byte) error {
 // Peers returns how many connected peers are subscribed to the topic.
 func (t *Topic) Peers() int { return len(t.topic.ListPeers()) }
 
+// Neighbours returns how many peers are in the mesh of a subscribed topic: those with which we exchange every message.
+// It lags behind Peers by up to a second, gossipsub's heartbeat.
+func (t *Topic) Neighbours() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.mesh)
+}
+
 // WaitPeers returns when at least n connected peers are subscribed to the topic, or with ctx's error.
 func (t *Topic) WaitPeers(ctx context.Context, n int) error {
-	ctx, stop := t.h.join(ctx)
-	defer stop()
-	events, err := t.topic.EventHandler()
-	if err != nil {
-		return fmt.Errorf("gossip: wait for peers on %s: %w", t.name, err)
-	}
-	defer events.Cancel()
-	for t.Peers() < n {
-		if _, err := events.NextPeerEvent(ctx); err != nil {
-			return fmt.Errorf("gossip: %d of %d peers on %s: %w", t.Peers(), n, t.name, err)
+	return t.wait(ctx, n, t.Peers)
+}
+
+// wait returns when count is at least n. The tracer fires streams before each change that count may see; count itself
+// is answered by gossipsub's loop after the change.
+func (t *Topic) wait(ctx context.Context, n int, count func() int) error {
+	for {
+		changed := t.h.streams.changed()
+		if count() >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("gossip: %d of %d peers on %s: %w", count(), n, t.name, ctx.Err())
+		case <-t.h.ctx.Done():
+			return fmt.Errorf("gossip: wait for peers on %s: %w", t.name, ErrClosed)
 		}
 	}
-	return nil
 }
 
 // Lost returns how many messages were dropped because a subscription's buffer was full.
@@ -187,9 +205,13 @@ func (t *Topic) Subscribe(buffer int) (*Subscription, error) {
 
 // Next waits for a message. It returns ctx's error, or ErrClosed after Cancel or Host.Close.
 func (s *Subscription) Next(ctx context.Context) (Message, error) {
+	ctx, stop := s.t.h.join(ctx)
+	defer stop()
 	m, err := s.sub.Next(ctx)
 	if err != nil {
-		if ctx.Err() == nil || errors.Is(err, pubsub.ErrSubscriptionCancelled) {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		} else if errors.Is(err, pubsub.ErrSubscriptionCancelled) {
 			err = ErrClosed
 		}
 		return Message{}, fmt.Errorf("gossip: next on %s: %w", s.t.name, err)

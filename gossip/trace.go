@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -8,35 +10,73 @@ import (
 	libp2pproto "github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// lossTracer counts messages that a full subscription buffer dropped, so that nothing is lost in silence.
-type lossTracer struct{ h *Host }
+// tracer watches gossipsub: it counts messages that a full subscription buffer dropped, so that nothing is lost in
+// silence, and mesh links. Gossipsub calls it from its one loop.
+type tracer struct{ h *Host }
 
-var _ pubsub.RawTracer = lossTracer{}
+var _ pubsub.RawTracer = tracer{}
 
-func (l lossTracer) UndeliverableMessage(m *pubsub.Message) {
-	l.h.mu.Lock()
-	t := l.h.topics[m.GetTopic()]
-	l.h.mu.Unlock()
+func (tr tracer) topic(name string) *Topic {
+	tr.h.mu.Lock()
+	defer tr.h.mu.Unlock()
+	return tr.h.topics[name]
+}
+
+func (tr tracer) UndeliverableMessage(m *pubsub.Message) {
+	t := tr.topic(m.GetTopic())
 	if t == nil {
 		return
 	}
 	if n := t.lost.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th...
-		l.h.cfg.Logger.Warn("message lost: a subscription's buffer is full", "topic", t.name, "lost", n)
+		tr.h.cfg.Logger.Warn("message lost: a subscription's buffer is full", "topic", t.name, "lost", n)
 	}
 }
 
-func (lossTracer) OnNewOutboundStream(peer.ID, libp2pproto.ID)          {}
-func (lossTracer) OnClosedOutboundStream(peer.ID)                       {}
-func (lossTracer) Join(string)                                          {}
-func (lossTracer) Leave(string)                                         {}
-func (lossTracer) Graft(peer.ID, string)                                {}
-func (lossTracer) Prune(peer.ID, string)                                {}
-func (lossTracer) ValidateMessage(*pubsub.Message)                      {}
-func (lossTracer) DeliverMessage(*pubsub.Message)                       {}
-func (lossTracer) RejectMessage(*pubsub.Message, string)                {}
-func (lossTracer) DuplicateMessage(*pubsub.Message)                     {}
-func (lossTracer) ThrottlePeer(peer.ID)                                 {}
-func (lossTracer) RecvRPC(*pubsub.RPC)                                  {}
-func (lossTracer) SendRPC(*pubsub.RPC, peer.ID)                         {}
-func (lossTracer) SendRPCCompleted(*pubsub.RPC, peer.ID, time.Duration) {}
-func (lossTracer) DropRPC(*pubsub.RPC, peer.ID)                         {}
+func (tr tracer) Graft(p peer.ID, topic string) {
+	if t := tr.topic(topic); t != nil {
+		t.mu.Lock()
+		t.mesh[p] = true
+		t.mu.Unlock()
+	}
+	tr.h.streams.fire()
+}
+
+func (tr tracer) Prune(p peer.ID, topic string) {
+	if t := tr.topic(topic); t != nil {
+		t.mu.Lock()
+		delete(t.mesh, p)
+		t.mu.Unlock()
+	}
+	tr.h.streams.fire()
+}
+
+func (tr tracer) OnNewOutboundStream(peer.ID, libp2pproto.ID) { tr.h.streams.fire() }
+
+// OnClosedOutboundStream takes a lost peer out of every mesh; gossipsub traces no Prune for it.
+func (tr tracer) OnClosedOutboundStream(p peer.ID) {
+	tr.h.mu.Lock()
+	topics := slices.Collect(maps.Keys(tr.h.topics))
+	tr.h.mu.Unlock()
+	for _, name := range topics {
+		tr.Prune(p, name)
+	}
+	tr.h.streams.fire()
+}
+
+// RecvRPC comes before the RPC is handled, in the same turn of the loop.
+func (tr tracer) RecvRPC(rpc *pubsub.RPC) {
+	if len(rpc.GetSubscriptions()) > 0 {
+		tr.h.streams.fire()
+	}
+}
+
+func (tracer) Join(string)                                          {}
+func (tracer) Leave(string)                                         {}
+func (tracer) ValidateMessage(*pubsub.Message)                      {}
+func (tracer) DeliverMessage(*pubsub.Message)                       {}
+func (tracer) RejectMessage(*pubsub.Message, string)                {}
+func (tracer) DuplicateMessage(*pubsub.Message)                     {}
+func (tracer) ThrottlePeer(peer.ID)                                 {}
+func (tracer) SendRPC(*pubsub.RPC, peer.ID)                         {}
+func (tracer) SendRPCCompleted(*pubsub.RPC, peer.ID, time.Duration) {}
+func (tracer) DropRPC(*pubsub.RPC, peer.ID)                         {}
