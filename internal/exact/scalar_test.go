@@ -1,8 +1,14 @@
 package exact
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"flag"
+	"fmt"
 	"math"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -21,8 +27,8 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / math.Ldexp(1, max(exp, -125)-24)
 }
 
-// scalars lists each function with its float64 counterpart and the inputs below
-// which the contract selects +0 instead of the value.
+// scalars lists each function with its float64 counterpart and the inputs for
+// which the contract selects something else than the value nearby.
 var scalars = []struct {
 	name string
 	f    func(float32) float32
@@ -32,30 +38,96 @@ var scalars = []struct {
 	{"exp", Exp, math.Exp, func(x float32) bool { return x < -87.33654 }},
 	{"log", Log, math.Log, func(x float32) bool { return x < 0 }},
 	{"sigmoid", Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, func(x float32) bool { return x < -87.33654 }},
-	{"silu", Silu, func(x float64) float64 { return x / (1 + math.Exp(-x)) }, func(x float32) bool { return x < -87.33654 }},
+	{"silu", Silu, func(x float64) float64 { return x / (1 + math.Exp(-x)) }, func(x float32) bool {
+		return x < -87.33654 || x > math.MaxFloat32
+	}},
 	{"tanh", Tanh, math.Tanh, func(float32) bool { return false }},
 }
 
-// docs/numerics.md section 3: at most 2 ulp.
-func TestScalarAccuracy(t *testing.T) {
-	step := uint64(4099)
-	if *exhaustive {
-		step = 1
-	}
-	for _, s := range scalars {
-		worst, at := 0.0, float32(0)
-		for b := uint64(0); b < 1<<32; b += step {
-			x := math.Float32frombits(uint32(b))
-			if s.skip(x) || x != x {
-				continue
-			}
-			if u := ulps(s.f(x), s.ref(float64(x))); u > worst {
-				worst, at = u, x
-			}
+// scalarChunk is the outcome for inputs that share the first byte.
+type scalarChunk struct {
+	worst  float64
+	at     float32
+	digest [sha256.Size]byte
+}
+
+func runScalar(i int, chunk, step uint64) (r scalarChunk) {
+	s, h, buf := scalars[i], sha256.New(), make([]byte, 0, 4<<12)
+	for b := chunk << 24; b < (chunk+1)<<24; b += step {
+		x := math.Float32frombits(uint32(b))
+		y := s.f(x)
+		bits := math.Float32bits(y)
+		if y != y {
+			bits = 0x7fc00000
 		}
-		t.Logf("%s: at most %.4f ulp, at %x = %v", s.name, worst, at, at)
-		if !(worst <= 2) {
-			t.Errorf("%s: %.4f ulp at %x", s.name, worst, at)
+		if buf = binary.LittleEndian.AppendUint32(buf, bits); len(buf) == cap(buf) {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+		if x != x || s.skip(x) {
+			continue
+		}
+		if u := ulps(y, s.ref(float64(x))); !(u <= r.worst) {
+			r.worst, r.at = u, x
+		}
+	}
+	h.Write(buf)
+	h.Sum(r.digest[:0])
+	return r
+}
+
+// docs/numerics.md, section 3: at most 2 ulp, and the bits of the golden digests:
+// SHA-256 over the SHA-256 of the results for each first byte of the input.
+func TestScalars(t *testing.T) {
+	golden, step, kind := readGolden(t), uint64(4099), "sample"
+	if *exhaustive {
+		step, kind = 1, "all"
+	}
+	for i, s := range scalars {
+		chunks := make([]scalarChunk, 256)
+		var wg sync.WaitGroup
+		for w := range runtime.GOMAXPROCS(0) {
+			wg.Go(func() {
+				for c := w; c < len(chunks); c += runtime.GOMAXPROCS(0) {
+					chunks[c] = runScalar(i, uint64(c), step)
+				}
+			})
+		}
+		wg.Wait()
+		worst, h := scalarChunk{}, sha256.New()
+		for _, c := range chunks {
+			if c.worst > worst.worst {
+				worst = c
+			}
+			h.Write(c.digest[:])
+		}
+		t.Logf("%s %s: at most %.4f ulp, at %x = %v", s.name, kind, worst.worst, worst.at, worst.at)
+		if !(worst.worst <= 2) {
+			t.Errorf("%s: %.4f ulp at %x", s.name, worst.worst, worst.at)
+		}
+		golden.check(t, strings.Join([]string{"scalar", s.name, kind}, "-"), fmt.Sprintf("%x", h.Sum(nil)))
+	}
+}
+
+// What the contract selects outside the range of a function.
+func TestScalarSelections(t *testing.T) {
+	inf, nan, zero := float32(math.Inf(1)), float32(math.NaN()), float32(0)
+	for _, c := range []struct {
+		name    string
+		f       func(float32) float32
+		x, want float32
+	}{
+		{"exp", Exp, inf, inf}, {"exp", Exp, -inf, 0}, {"exp", Exp, nan, nan},
+		{"exp", Exp, 0, 1}, {"exp", Exp, -zero, 1},
+		{"exp", Exp, 0x1.62e42ep+6, 0x1.ffff08p+127}, {"exp", Exp, 0x1.62e43p+6, inf},
+		{"exp", Exp, -0x1.5d58ap+6, 0}, {"exp", Exp, -1e9, 0},
+		{"log", Log, 0, -inf}, {"log", Log, -1, nan}, {"log", Log, inf, inf}, {"log", Log, 1, 0},
+		{"sigmoid", Sigmoid, inf, 1}, {"sigmoid", Sigmoid, -inf, 0}, {"sigmoid", Sigmoid, -88, 0}, {"sigmoid", Sigmoid, 0, 0.5},
+		{"silu", Silu, inf, nan}, {"silu", Silu, -inf, nan}, {"silu", Silu, 0, 0}, {"silu", Silu, 100, 100},
+		{"tanh", Tanh, inf, 1}, {"tanh", Tanh, -inf, -1}, {"tanh", Tanh, float32(math.Copysign(0, -1)), float32(math.Copysign(0, -1))},
+	} {
+		if got := c.f(c.x); differ([]float32{got}, []float32{c.want}) >= 0 {
+			t.Errorf("%s(%x) = %x, want %x", c.name, c.x, got, c.want)
 		}
 	}
 }

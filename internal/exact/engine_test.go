@@ -1,0 +1,166 @@
+package exact
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestNewErrors(t *testing.T) {
+	for _, n := range []int{0, -1, MaxThreads + 1} {
+		if _, err := NewPath(n, PathRef); err == nil {
+			t.Errorf("%d threads: no error", n)
+		}
+	}
+	_, err := NewPath(1, "sse9")
+	if !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), "sse9") {
+		t.Errorf("unknown path: %v", err)
+	}
+	t.Setenv(EnvPath, "neon9")
+	if _, err := New(1); !errors.Is(err, ErrPath) || !strings.Contains(err.Error(), EnvPath) {
+		t.Errorf("unknown path from the environment: %v", err)
+	}
+}
+
+func TestNewHonoursEnvironment(t *testing.T) {
+	for _, path := range Paths() {
+		t.Setenv(EnvPath, path)
+		e, err := New(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Path() != path || e.Threads() != 2 {
+			t.Errorf("%s: got %s with %d threads", path, e.Path(), e.Threads())
+		}
+		e.Close()
+		e.Close()
+	}
+}
+
+// Close stops every worker.
+func TestCloseStopsWorkers(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 10 {
+		e := mustEngine(t, 8, PathRef)
+		e.Sum(make([]float32, 100_000))
+		e.Close()
+	}
+	// Close waits for the workers, which may still be in their last instructions.
+	for range 1000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+}
+
+// A wrong shape panics with *ShapeError in the caller's goroutine before anything
+// is written, and the engine stays usable.
+func TestShapeErrors(t *testing.T) {
+	f := func(n int) []float32 { return make([]float32, n) }
+	for _, path := range Paths() {
+		e := mustEngine(t, 3, path)
+		defer e.Close()
+		for name, call := range map[string]func(){
+			"Gemm a":       func() { e.Gemm(false, false, 4, 4, 4, f(15), 4, f(16), 4, f(16), 4, false) },
+			"Gemm stride":  func() { e.Gemm(false, false, 4, 4, 4, f(16), 3, f(16), 4, f(16), 4, false) },
+			"Gemm n":       func() { e.Gemm(false, false, 4, -4, 4, f(16), 4, f(16), 4, f(16), 4, false) },
+			"RMSNorm":      func() { e.RMSNorm(f(8), f(8), f(3), nil, 2, 4, 1e-5) },
+			"SwiGLU":       func() { e.SwiGLU(f(8), f(8), f(7)) },
+			"Rope odd":     func() { e.Rope(f(9), f(9), f(9), f(9), 1, 3, 1, 3, false) },
+			"Attention":    func() { e.Attention(f(8), f(8), f(8), f(8), f(4), f(4), 1, 2, 3, 2, 1) },
+			"CrossEntropy": func() { e.CrossEntropy(f(8), []int32{1, 4}, 2, 4, f(2), nil) },
+			"Gather":       func() { e.Gather(f(8), f(8), []int32{0, -1}, 4) },
+			"ScatterAdd":   func() { e.ScatterAdd(f(8), f(8), []int32{0, 2}, 2, 4) },
+			"AdamW":        func() { e.AdamWStep(f(4), f(4), f(4), f(4), AdamWParams{}) },
+			"RopeTable":    func() { RopeTable(3, 5, 10000) },
+		} {
+			func() {
+				defer func() {
+					if _, ok := recover().(*ShapeError); !ok {
+						t.Errorf("%s: %s: no ShapeError", path, name)
+					}
+				}()
+				call()
+			}()
+		}
+		if e.Sum([]float32{1, 2}) != 3 {
+			t.Errorf("%s: engine is broken after panics", path)
+		}
+	}
+}
+
+// A panic in a worker reaches the caller and leaves the pool usable.
+func TestWorkerPanicReachesCaller(t *testing.T) {
+	e := mustEngine(t, 4, PathRef)
+	defer e.Close()
+	for range 20 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			e.pool.run(e, 64, func(_ *Engine, _, i int) {
+				if i == 33 {
+					panic("piece 33")
+				}
+			})
+		}()
+	}
+	if e.Sum(make([]float32, 1<<16)) != 0 {
+		t.Error("pool is broken")
+	}
+}
+
+// Kernels allocate nothing in steady state.
+func TestNoAllocations(t *testing.T) {
+	for _, path := range Paths()[1:] {
+		for _, threads := range []int{1, 2} {
+			e := mustEngine(t, threads, path)
+			defer e.Close()
+			s := newStepModel(1)
+			// Which worker gets which piece is chance, so scratch memory has reached
+			// its size on all workers only after some steps.
+			n := 1.0
+			for try := 0; n > 0 && try < 30; try++ {
+				n = testing.AllocsPerRun(1, func() { s.step(e) })
+			}
+			if n > 0 {
+				t.Errorf("%s, %d threads: %v allocations in a step", path, threads, n)
+			}
+		}
+	}
+}
+
+// Go fuses x*y+z on these targets unless the product is converted: the compiled
+// package must hold no fused multiply-add.
+func TestNoFusing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the package for other machines")
+	}
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command")
+	}
+	fused := regexp.MustCompile(`\s(VFN?M(ADD|SUB)[0-9]*S[SD]|FN?M(ADD|SUB)[SD]?|FN?MSUB[SD]?|WFMA[SD]B|FMADDS?)\s`)
+	for _, target := range []string{"GOARCH=arm64", "GOARCH=riscv64", "GOARCH=ppc64le", "GOARCH=s390x", "GOARCH=amd64 GOAMD64=v3"} {
+		cmd := exec.Command(goTool, "build", "-gcflags=-S", ".")
+		cmd.Env = append(os.Environ(), append([]string{"CGO_ENABLED=0", "GOOS=linux"}, strings.Fields(target)...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", target, err, out)
+		}
+		if !strings.Contains(string(out), "FMA32") {
+			t.Fatalf("%s: no listing", target)
+		}
+		if m := fused.FindString(string(out)); m != "" {
+			t.Errorf("%s: the compiler fused: %s", target, m)
+		}
+	}
+}
