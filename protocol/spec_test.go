@@ -178,16 +178,16 @@ func TestValidateHostilePairs(t *testing.T) {
 			all = append(all, setting{name, v})
 		}
 	}
-	valid := 0
+	base, valid := testSpec(), 0
 	for i, a := range all {
 		for _, b := range all[i:] {
-			s := testSpec()
-			fields := fieldsOf(s)
+			s := *base
+			fields := fieldsOf(&s)
 			fields[a.field].Set(a.value)
 			fields[b.field].Set(b.value)
 			if s.Validate() == nil {
 				valid++
-				useSpec(t, s)
+				useSpec(t, &s)
 			}
 		}
 		if testing.Short() && i > 40 {
