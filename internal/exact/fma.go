@@ -10,17 +10,20 @@ import "math"
 // instead (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
 // 2008) makes the second correct, since 53 >= 24+2.
 func FMA32(x, y, z float32) float32 {
-	p := float64(x) * float64(y)
-	c := float64(z)
-	s := float64(p) + c
+	s := float64(float64(x)*float64(y)) + float64(z)
 	b := math.Float64bits(s)
 	// Only a float64 in the middle of two float32 can go wrong, and for results
 	// that are subnormal in float32 the middle lies elsewhere: the plain
 	// conversion serves all others.
-	if b&(1<<29-1) != 1<<28 && b&(1<<63-1) >= minNormal64 {
+	if b&(1<<29-1) != 1<<28 && b<<1 >= minNormal64<<1 {
 		return float32(s)
 	}
-	return float32(roundOdd(p, c, s))
+	return slowFMA32(x, y, z)
+}
+
+func slowFMA32(x, y, z float32) float32 {
+	p := float64(x) * float64(y)
+	return float32(roundOdd(p, float64(z), float64(p)+float64(z)))
 }
 
 // minNormal64 holds the bits of 2^-126, the least normal float32, as a float64.

@@ -68,10 +68,24 @@ func (p *pool) run(e *Engine, n int, f task) {
 		p.wake <- struct{}{}
 	}
 	p.work(0)
+	p.recall()
 	p.done.Wait()
 	p.e, p.f = nil, nil
 	if c := p.crash.Swap(nil); c != nil {
 		panic(c.value)
+	}
+}
+
+// recall takes back the tokens of helpers that have not begun, which on a busy
+// machine may be long in coming; the pieces are done without them.
+func (p *pool) recall() {
+	for {
+		select {
+		case <-p.wake:
+			p.done.Done()
+		default:
+			return
+		}
 	}
 }
 

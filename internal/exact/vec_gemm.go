@@ -25,10 +25,7 @@ func (e *Engine) vecGemm(g *gemmArgs) {
 		g.panels = min(g.panels, panels-g.panel)
 		g.packed = e.shared.floats(slotPack, g.panels*g.k*nr)
 		g.kPieces = pieces(g.k, foldBlock)
-		e.pool.run(e, g.panels*g.kPieces, func(e *Engine, _, i int) {
-			g := &e.args.gemm
-			e.vec.packPanel(g, i/g.kPieces, i%g.kPieces)
-		})
+		e.packPanels(g)
 		e.splitGemm(g)
 		e.pool.run(e, pieces(g.m, g.rowsPer)*pieces(g.panels, g.colsPer), func(e *Engine, w, i int) {
 			g := &e.args.gemm
@@ -36,6 +33,22 @@ func (e *Engine) vecGemm(g *gemmArgs) {
 			e.gemmPiece(g, i/across, i%across, w)
 		})
 	}
+}
+
+// packPanels packs all panels, alone if that is quicker than to wake the workers.
+func (e *Engine) packPanels(g *gemmArgs) {
+	const alone = 1 << 15
+	n := g.panels * g.kPieces
+	if len(g.packed) <= alone {
+		for i := range n {
+			e.vec.packPanel(g, i/g.kPieces, i%g.kPieces)
+		}
+		return
+	}
+	e.pool.run(e, n, func(e *Engine, _, i int) {
+		g := &e.args.gemm
+		e.vec.packPanel(g, i/g.kPieces, i%g.kPieces)
+	})
 }
 
 // splitGemm chooses the pieces of C: groups of up to four panels, and as many
