@@ -84,6 +84,7 @@ func Audit(ctx context.Context, f *File, o Options) (*Report, error) {
 	if errors.As(err, &failure) {
 		a.r.Levels[failure.Level].Status = StatusFailed
 		a.r.Failure = failure.Error()
+		err = failure
 	}
 	a.r.settle()
 	return a.r, err

@@ -10,7 +10,7 @@ import (
 
 // challengeParts is L1: who checked what follows from draws that nobody could choose, and the verdicts are on that.
 func (a *audit) challengeParts() []part {
-	parts := []part{}
+	parts := []part{{"Genesis", a.checkPossession}}
 	for i := range a.p.Checks {
 		name := fmt.Sprintf("check %d", i)
 		parts = append(parts,
@@ -19,6 +19,16 @@ func (a *audit) challengeParts() []part {
 			part{name + ": verdicts", func() error { return a.checkVerdicts(i) }})
 	}
 	return append(parts, part{"", a.judge})
+}
+
+// checkPossession checks the BLS keys with which draws are made.
+func (a *audit) checkPossession() error {
+	for _, m := range a.council.Members {
+		if err := VerifyPossession(m.BLS, m.Proof); err != nil {
+			return fmt.Errorf("BLS key of %s: %w", m.ID.Short(), err)
+		}
+	}
+	return nil
 }
 
 func (a *audit) checkDraw(i int) error {
@@ -104,7 +114,7 @@ func (a *audit) judge() error {
 		for _, c := range a.challenges[i].Chunks {
 			chunks[c] = true
 		}
-		a.standings = append(a.standings, standing(rec.Verdicts, a.council.Threshold))
+		a.standings = append(a.standings, standing(rec.Verdicts, len(a.council.Members), a.council.Threshold))
 	}
 	cov.DrawnChunks = uint32(len(chunks))
 	a.r.Standing = StandingUnchecked
@@ -120,7 +130,9 @@ func (a *audit) judge() error {
 	return nil
 }
 
-func standing(verdicts []VerdictRecord, threshold int) string {
+// standing judges one check as the aggregators do, n of them with threshold t: t failed verdicts refute; a failed verdict
+// that more than n-t contradict cannot find t any more.
+func standing(verdicts []VerdictRecord, n, t int) string {
 	passed, failed := 0, 0
 	for i := range verdicts {
 		if verdicts[i].Verdict.Body.Outcome == protocol.Passed {
@@ -130,9 +142,9 @@ func standing(verdicts []VerdictRecord, threshold int) string {
 		}
 	}
 	switch {
-	case failed >= threshold:
+	case failed >= t:
 		return StandingRefuted
-	case failed > 0 && passed < threshold:
+	case failed > 0 && passed <= n-t:
 		return StandingDisputed
 	case passed > 0:
 		return StandingPassed

@@ -3,12 +3,14 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"drystone/internal/durable"
 	"drystone/protocol"
 )
 
@@ -25,13 +27,12 @@ var (
 // Log is a transparency log: an RFC 6962 tree over byte strings, in one directory. It only grows. It is safe for
 // concurrent use by one process; take durable.Lock of the directory, or of one above it, first.
 type Log struct {
-	mu      sync.RWMutex
-	leaves  *os.File
-	hashes  *os.File
-	ends    []int64                 // ends[i] is where record i ends in leaves
-	places  map[protocol.Digest]int // first place of each leaf hash
-	failed  error                   // a write failed: nothing more is appended until the log is opened again
-	pending []tlog.Hash             // scratch
+	mu     sync.RWMutex
+	leaves *os.File
+	hashes *os.File
+	ends   []int64                    // ends[i] is where record i ends in leaves
+	places map[protocol.Digest]uint64 // first place of each leaf hash
+	failed error                      // a write failed: nothing more is appended until the log is opened again
 }
 
 // OpenLog opens the log in dir, or makes an empty one. A torn last record, which a crash leaves, is cut off; any other
@@ -40,18 +41,28 @@ func OpenLog(dir string) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{places: map[protocol.Digest]int{}}
+	l := &Log{places: map[protocol.Digest]uint64{}}
 	var err error
-	if l.leaves, err = os.OpenFile(filepath.Join(dir, "leaves"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	if l.leaves, err = openFile(filepath.Join(dir, "leaves")); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if l.hashes, err = os.OpenFile(filepath.Join(dir, "hashes"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	if l.hashes, err = openFile(filepath.Join(dir, "hashes")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), l.leaves.Close())
 	}
 	if err := l.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log in %s: %w", dir, err), l.Close())
 	}
 	return l, nil
+}
+
+// openFile opens a file, which it makes if absent, so that not even its name is lost in a crash.
+func openFile(path string) (*os.File, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := durable.WriteFile(path, nil, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_RDWR, 0o644)
 }
 
 // Close releases the files. The log is not used after it.
@@ -143,8 +154,8 @@ func (l *Log) Leaf(i uint64) ([]byte, error) {
 func (l *Log) Find(leaf []byte) (i uint64, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	at, ok := l.places[protocol.LeafHash(leaf)]
-	return uint64(at), ok
+	i, ok = l.places[protocol.LeafHash(leaf)]
+	return i, ok
 }
 
 // Inclusion returns the path of leaf i to the root of the first size leaves.

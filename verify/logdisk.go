@@ -49,7 +49,7 @@ func (l *Log) end() int64 {
 
 func (l *Log) note(leaf tlog.Hash, end int64) {
 	if _, ok := l.places[protocol.Digest(leaf)]; !ok {
-		l.places[protocol.Digest(leaf)] = len(l.ends)
+		l.places[protocol.Digest(leaf)] = uint64(len(l.ends))
 	}
 	l.ends = append(l.ends, end)
 }
