@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -246,6 +247,9 @@ func (a *audit) checkCheckpoint() error {
 	}
 	if len(cp.Signers) < a.council.Threshold {
 		return fmt.Errorf("%d aggregators signed it, want %d", len(cp.Signers), a.council.Threshold)
+	}
+	if plain, err := MergeCheckpoints(a.council, a.p.Checkpoint); err != nil || !bytes.Equal(plain, a.p.Checkpoint) {
+		return fmt.Errorf("its signatures are not those of aggregators alone, in ascending order")
 	}
 	a.logSize, a.logRoot = cp.Size, cp.Root
 	return nil

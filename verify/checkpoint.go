@@ -182,5 +182,10 @@ func openNote(msg []byte, c *protocol.Council) (*note.Note, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
+	for _, sig := range n.Sigs {
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return nil, fmt.Errorf("signature of %s is not in its canonical form: %w", sig.Name, ErrCheckpoint)
+		}
+	}
 	return n, nil
 }
