@@ -50,12 +50,8 @@ func TestFlow(t *testing.T) {
 	if err := r.settle(t, r.statement(5, two.tree.Root(), 330)); err != nil {
 		t.Fatal(err)
 	}
-	receipts, err := r.client.ClaimAll(ctx, r.relay, r.d, []Claim{two.claim(t, 5, alice), two.claim(t, 5, bob)})
-	if err != nil {
+	if _, err := r.client.ClaimAll(ctx, r.relay, r.d, []Claim{two.claim(t, 5, alice), two.claim(t, 5, bob)}); err != nil {
 		t.Fatal(err)
-	}
-	if receipts[0].BlockNumber.Cmp(receipts[1].BlockNumber) != 0 {
-		t.Errorf("claims of one batch are in blocks %v and %v", receipts[0].BlockNumber, receipts[1].BlockNumber)
 	}
 	wantBalance(t, r.client, r.d.Token, alice, 130)
 	wantBalance(t, r.client, r.d.Token, bob, 200)
