@@ -10,6 +10,9 @@ import (
 // ErrBadSpec is wrapped by every error about a ModelSpec that cannot be built.
 var ErrBadSpec = errors.New("models: bad model spec")
 
+// MaxParams bounds the length of theta, 64 GiB of float32, so that a spec from outside cannot ask for absurd memory.
+const MaxParams = 1 << 34
+
 // Param is one named tensor inside the flat parameter vector theta: elements theta[Offset : Offset+Len], row-major.
 type Param struct {
 	Name   string // as Hugging Face's Llama names it, e.g. "model.layers.0.self_attn.q_proj.weight"
@@ -31,7 +34,7 @@ type Param struct {
 //	model.norm.weight                                      (Dim)
 //	lm_head.weight, unless Tied                            (Vocab, Dim)
 //
-// with hd = Dim/Heads. The error wraps ErrBadSpec.
+// with hd = Dim/Heads. The error wraps ErrBadSpec; one reason for it is a length above MaxParams.
 func Layout(spec protocol.ModelSpec) ([]Param, int, error) {
 	if err := validate(spec); err != nil {
 		return nil, 0, err
@@ -64,6 +67,9 @@ func Layout(spec protocol.ModelSpec) ([]Param, int, error) {
 	add("model.norm.weight", d)
 	if !spec.Tied {
 		add("lm_head.weight", spec.Vocab, d)
+	}
+	if total > MaxParams {
+		return nil, 0, fmt.Errorf("%w: %d parameters: want at most %d", ErrBadSpec, total, MaxParams)
 	}
 	return params, total, nil
 }

@@ -115,7 +115,8 @@ func TestBadSpecs(t *testing.T) {
 		"kv > heads": func(s *protocol.ModelSpec) { s.KVHeads = 2 * s.Heads }, "ffn": func(s *protocol.ModelSpec) { s.FFN = 0 },
 		"vocab": func(s *protocol.ModelSpec) { s.Vocab = 1 }, "context": func(s *protocol.ModelSpec) { s.Context = 0 },
 		"eps": func(s *protocol.ModelSpec) { s.NormEps = math.NaN() }, "theta": func(s *protocol.ModelSpec) { s.RopeTheta = math.Inf(1) },
-		"zero": func(s *protocol.ModelSpec) { *s = protocol.ModelSpec{} },
+		"too many": func(s *protocol.ModelSpec) { s.Layers, s.Dim, s.FFN = 1024, 1<<16, 1<<18 },
+		"zero":     func(s *protocol.ModelSpec) { *s = protocol.ModelSpec{} },
 	} {
 		spec := specs["plain"]
 		change(&spec)

@@ -60,6 +60,25 @@ func TestMemoryIsReused(t *testing.T) {
 	}
 }
 
+// TestActivationsBoundThePlan: what New checks before it allocates is no less than what it then plans.
+func TestActivationsBoundThePlan(t *testing.T) {
+	for name, spec := range specs {
+		m, err := New(spec, engine(t, 1, "ref"), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// a tied embedding's two gradients meet in planned memory of the size of the table
+		if got, bound := m.train.machine.floats, activations(spec, 3)+2*spec.Vocab*spec.Dim; got > bound {
+			t.Errorf("%s: %d elements planned, bound %d", name, got, bound)
+		}
+	}
+	huge := small
+	huge.Vocab, huge.Context = 1<<20, 1<<17
+	if _, err := New(huge, nil, 1); err == nil {
+		t.Error("a step of 2^37 logits was accepted")
+	}
+}
+
 // TestModelIsCollected: neither Gorgonia's pools nor ours keep a model alive.
 func TestModelIsCollected(t *testing.T) {
 	eng := engine(t, 1, "ref")

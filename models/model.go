@@ -18,8 +18,10 @@ var (
 	ErrNotFinite = errors.New("models: loss is not finite")
 )
 
-// maxRows bounds batch*Context, so that no index overflows and a hostile spec cannot ask for absurd memory here.
-const maxRows = 1 << 24
+const (
+	maxRows        = 1 << 24 // bounds batch*Context
+	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations
+)
 
 // Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
 // use it, and its engine, which the caller owns and closes, must not be used by another at the same time. A Model owns
@@ -46,6 +48,9 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) 
 	if batch < 1 || batch > maxRows/spec.Context {
 		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
 	}
+	if n := activations(spec, batch); n > maxActivations {
+		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
+	}
 	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
 		spec: spec, batch: batch, eng: eng, table: ropeTable{cos, sin},
@@ -53,6 +58,11 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) 
 	}
 	m.train, err = m.program(batch, forTrain)
 	return m, err
+}
+
+// activations estimates, from above, the elements of memory that a step plans for batch sequences.
+func activations(s protocol.ModelSpec, batch int) int {
+	return batch * s.Context * (s.Layers*(8*s.Dim+3*s.FFN+2*s.Heads+2) + 16*s.Dim + 8*s.FFN + 3*s.Vocab)
 }
 
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
@@ -68,7 +78,8 @@ func (m *Model) Batch() int { return m.batch }
 func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 
 // Step computes the mean loss in nats over tokens (batch, Context) against targets (batch, Context), and its gradient
-// into Grads. It allocates nothing. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
+// into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
+// their norm for instance. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
 func (m *Model) Step(tokens, targets []int32) (float32, error) {
 	return m.train.lossOf(tokens, targets, m.spec.Vocab)
 }
