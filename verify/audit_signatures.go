@@ -17,6 +17,7 @@ func (a *audit) signatureParts() []part {
 	parts := []part{
 		{"run spec", a.checkSpec},
 		{"Genesis", a.checkGenesis},
+		{"checks", a.checkCounts},
 		{"statement chain", a.checkChain},
 		{"Open", a.checkOpen},
 		{"Commit", a.checkCommit},
@@ -70,6 +71,20 @@ func (a *audit) checkGenesis() error {
 		return fmt.Errorf("%d parameters, want 1 to 2^40", a.genesis.Params)
 	}
 	a.params = int(a.genesis.Params)
+	return nil
+}
+
+// checkCounts bounds the work that the rest of the audit may cause: nobody draws or judges twice.
+func (a *audit) checkCounts() error {
+	n := len(a.council.Members)
+	if len(a.p.Checks) > n {
+		return fmt.Errorf("%d checks by %d aggregators", len(a.p.Checks), n)
+	}
+	for i := range a.p.Checks {
+		if len(a.p.Checks[i].Verdicts) > n {
+			return fmt.Errorf("%d verdicts of %d aggregators on check %d", len(a.p.Checks[i].Verdicts), n, i)
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"flag"
 	"os"
 	"path/filepath"
@@ -63,18 +64,31 @@ func TestEveryByte(t *testing.T) {
 		step = 1
 	}
 	parts := map[string]int{}
+	cut := len(data) - sha256.Size
 	for i := 0; i < len(data); i += step {
 		bad := bytes.Clone(data)
 		bad[i] ^= 1 << (i % 8)
+		if i < cut { // as a forger would: the trailer alone must not be what saves the auditor
+			sum := sha256.Sum256(bad[:cut])
+			copy(bad[cut:], sum[:])
+		}
 		f, err := DecodeProof(bad)
-		if err == nil {
-			_, err = Audit(context.Background(), f, Options{})
-			if failurePart(err) == "" {
-				t.Fatalf("byte %d of %d flipped: %v", i, len(data), err)
-			}
-			parts[failurePart(err)]++
-		} else {
+		if err != nil {
 			parts["unreadable"]++
+			continue
+		}
+		_, err = Audit(context.Background(), f, Options{})
+		part := failurePart(err)
+		if part == "" || (part == "L0: trailer") != (i >= cut) {
+			t.Fatalf("byte %d of %d flipped: %v", i, len(data), err)
+		}
+		parts[part]++
+	}
+	for i := range data { // and without the new trailer nothing passes either
+		bad := bytes.Clone(data)
+		bad[i] ^= 0x80
+		if f, err := DecodeProof(bad); err == nil && f.whole {
+			t.Fatalf("byte %d flipped and the file counts as whole", i)
 		}
 	}
 	t.Logf("%d bytes: %v", len(data), parts)
