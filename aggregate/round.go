@@ -64,7 +64,11 @@ func (m *Machine) fixOpen() bool {
 			roster = append(roster, p.ID)
 		}
 	}
-	if len(roster) < int(m.cfg.Spec.Aggregate.MinPeers) {
+	need := m.cfg.Spec.Aggregate.MinPeers
+	if m.s.Round == 0 {
+		need = max(need, m.cfg.Spec.Aggregate.StartPeers)
+	}
+	if len(roster) < int(need) {
 		return false
 	}
 	for i := range m.s.Peers {

@@ -86,6 +86,8 @@ type AggregateSpec struct {
 	Rule     string  `toml:"rule" cbor:"rule"`           // "mean" or "norm-clip"
 	NormCap  float64 `toml:"norm_cap" cbor:"norm_cap"`   // norm-clip: cap as a multiple of the median norm
 	MinPeers uint32  `toml:"min_peers" cbor:"min_peers"` // a round opens with at least this many
+	// StartPeers is how many the first round waits for; 0 means MinPeers, and is not encoded.
+	StartPeers uint32 `toml:"start_peers,omitempty" cbor:"start_peers,omitempty"`
 }
 
 // VerifySpec is the spot check of contributions.

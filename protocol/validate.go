@@ -129,6 +129,8 @@ func (s *RunSpec) validateMerge(c *checker) {
 		c.rule(s.Aggregate.NormCap == 0, "aggregate.norm_cap = %v, want 0 with rule mean", s.Aggregate.NormCap)
 	}
 	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
+	c.rule(s.Aggregate.StartPeers == 0 || s.Aggregate.StartPeers >= s.Aggregate.MinPeers && s.Aggregate.StartPeers <= MaxRoster,
+		"aggregate.start_peers = %d, want 0 or min_peers = %d to %d", s.Aggregate.StartPeers, s.Aggregate.MinPeers, MaxRoster)
 }
 
 // PayloadBound returns the largest possible payload in bytes of a full shard.

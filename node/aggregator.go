@@ -1,0 +1,374 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"drystone/aggregate"
+	"drystone/aggregate/replica"
+	"drystone/gossip"
+	"drystone/protocol"
+	"drystone/trainer"
+	"drystone/verify"
+)
+
+// Aggregator is one member of the council: it orders the run with the others through Raft, gathers contributions, merges
+// them, checks them by replay, signs what it has recomputed, and answers peers. The founder's aggregator also hosts the
+// ledger.
+type Aggregator struct {
+	member
+	bls     verify.BLSKey
+	replica *replica.Replica
+	tlog    *verify.Log
+	index   *logIndex
+	reveals *reveals
+	bank    *bank // nil but for the founder
+
+	theta0, outer0 protocol.Digest
+	control, cert  *gossip.Topic
+	finished       chan struct{}
+	finishOnce     sync.Once
+
+	mu       sync.Mutex
+	busy     map[string]bool              // duties under way, by key
+	receipts map[uint32][]protocol.Digest // given, by round, until the round is frozen
+	opened   map[uint32]time.Time         // this process's own clock at each Open
+	paid     uint64                       // last epoch known to stand on the chain; ledger host only
+}
+
+// OpenAggregator starts an aggregator of the run that the link names. The founder passes the spec, and the dataset is in
+// its blob store already. It returns once the Genesis is complete and the replica runs, which for the founder is when all
+// the other aggregators are there.
+func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
+	a := &Aggregator{
+		finished: make(chan struct{}), busy: map[string]bool{}, receipts: map[uint32][]protocol.Digest{},
+		opened: map[uint32]time.Time{},
+	}
+	if err := a.start(ctx, cfg, link, spec); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	if err := a.open(ctx, cfg, link, spec); err != nil {
+		return err
+	}
+	if a.bls, err = verify.DeriveBLSKey(cfg.Key); err != nil {
+		return err
+	}
+	if a.tlog, err = verify.OpenLog(a.path("log")); err != nil {
+		return err
+	}
+	if a.index, err = newLogIndex(a.tlog); err != nil {
+		return err
+	}
+	a.reveals = newReveals(a.path("reveals"))
+	if err := a.loadData(ctx, a.founderFirst); err != nil {
+		return err
+	}
+	if err := a.storeGenesisState(); err != nil {
+		return err
+	}
+	if cfg.Key.ID() == a.spec.Founder {
+		if a.bank, err = openBank(ctx, &a.member); err != nil {
+			return err
+		}
+	}
+	if a.history.length() == 0 {
+		if a.bank != nil {
+			err = a.found(ctx)
+		} else {
+			err = a.enlist(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.takePart()
+}
+
+// founderFirst is where an aggregator asks for data before the Genesis is known.
+func (a *Aggregator) founderFirst() []protocol.PeerID {
+	if peers := a.councilPeers(); len(peers) > 0 {
+		return peers
+	}
+	return []protocol.PeerID{a.spec.Founder}
+}
+
+// storeGenesisState computes the initial parameters and outer state and keeps them for the peers.
+func (a *Aggregator) storeGenesisState() (err error) {
+	theta, err := a.device.Genesis()
+	if err != nil {
+		return err
+	}
+	if a.theta0, err = a.blobs.Put(floatBytes(theta)); err != nil {
+		return err
+	}
+	a.outer0, err = a.blobs.Put(make([]byte, 4*outerLen(a.spec, a.params)))
+	return err
+}
+
+// takePart starts everything that needs the Genesis.
+func (a *Aggregator) takePart() error {
+	council, genesis := a.history.rules()
+	if genesis.Model != a.theta0 || genesis.Outer != a.outer0 {
+		return fmt.Errorf("the Genesis's initial state %s is not the one computed here, %s", genesis.Model.Short(), a.theta0.Short())
+	}
+	members := make([]protocol.PeerID, len(council.Members))
+	for i, x := range council.Members {
+		members[i] = x.ID
+	}
+	deployment := deploymentOf(a.run, genesis.Ledger)
+	a.serve()
+	a.serveOpenings()
+	a.stayConnected()
+	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.commitOf})
+	if err != nil {
+		return err
+	}
+	if err := a.joinTopics(v); err != nil {
+		return err
+	}
+	a.replica, err = replica.Open(replica.Config{
+		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: members, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
+		Machine: aggregate.Config{
+			Spec: a.spec, Run: a.run, Params: a.params,
+			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.spawn(func(ctx context.Context) {
+		// Every aggregator offers the Genesis as the log's first record; one is taken.
+		err := retry(ctx, time.Second, func() error { return a.propose(ctx, aggregate.GenesisRecord(a.history.at(0))) })
+		if err != nil && ctx.Err() == nil {
+			a.warn(0, err)
+		}
+	})
+	a.spawn(a.work)
+	return nil
+}
+
+// joinTopics subscribes to what an aggregator gathers: statements, commits, every shard.
+func (a *Aggregator) joinTopics(v *gossip.Validator) error {
+	var subs []*gossip.Subscription
+	var err error
+	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
+		return err
+	}
+	a.follow(subs)
+	commits, err := a.host.Join(gossip.TopicCommit, v.Commit)
+	if err != nil {
+		return err
+	}
+	if err := a.consume(commits, 1024, a.heardCommit); err != nil {
+		return err
+	}
+	for i := range v.Shards() {
+		t, err := a.host.Join(gossip.ShardTopic(i), v.Shard(i))
+		if err != nil {
+			return err
+		}
+		if err := a.consume(t, 64, a.heardReveal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Aggregator) consume(t *gossip.Topic, buffer int, fn func(context.Context, []byte)) error {
+	sub, err := t.Subscribe(buffer)
+	if err != nil {
+		return err
+	}
+	a.spawn(func(ctx context.Context) {
+		for {
+			msg, err := sub.Next(ctx)
+			if err != nil {
+				return
+			}
+			fn(ctx, msg.Data)
+		}
+	})
+	return nil
+}
+
+// heardCommit logs a gossiped commit, so that a trainer that reaches no aggregator directly still counts.
+func (a *Aggregator) heardCommit(ctx context.Context, data []byte) {
+	c, err := protocol.DecodeSigned[protocol.Commit](data)
+	if err != nil {
+		return
+	}
+	a.spawn(func(ctx context.Context) {
+		if err := a.propose(ctx, aggregate.CommitRecord(c)); err != nil && ctx.Err() == nil {
+			a.cfg.Log.Debug("gossiped commit", "peer", c.Body.Peer.Short(), "err", err)
+		}
+	})
+}
+
+// heardReveal keeps a reveal that the validator has checked.
+func (a *Aggregator) heardReveal(_ context.Context, data []byte) {
+	r, err := protocol.DecodeReveal(data)
+	if err == nil {
+		err = a.reveals.put(r, data)
+	}
+	if err != nil {
+		a.warn(0, fmt.Errorf("reveal: %w", err))
+	}
+}
+
+// commitOf serves the validators: a commit of the newest round.
+func (a *Aggregator) commitOf(p protocol.PeerID) (*protocol.Commit, bool) {
+	if a.replica == nil {
+		return nil, false
+	}
+	var found *protocol.Commit
+	a.replica.Read(func(m *aggregate.Machine) {
+		if c, ok := m.Commit(p); ok {
+			found = &c.Body
+		}
+	})
+	return found, found != nil
+}
+
+// propose logs a record within the check deadline. That it is there already is success.
+func (a *Aggregator) propose(ctx context.Context, record []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err := a.replica.Propose(ctx, record)
+	if errors.Is(err, aggregate.ErrDuplicate) {
+		return nil
+	}
+	return err
+}
+
+// applied stores and publishes what a record brought about. Replication waits for it, so it only writes and queues.
+func (a *Aggregator) applied(ap replica.Applied) {
+	e := ap.Effects
+	for i, leaf := range e.Leaves {
+		have := a.tlog.Size()
+		if err := a.tlog.Append(e.FirstLeaf+uint64(i), leaf); err != nil {
+			a.warn(0, fmt.Errorf("transparency log: %w", err))
+			break
+		}
+		if a.tlog.Size() > have {
+			a.index.add(leaf)
+		}
+	}
+	for i := range e.Final {
+		s := e.Final[i]
+		a.noteStatement(&s)
+		a.learn(&s)
+		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
+	}
+	a.report(e)
+	if len(e.Final) > 0 || len(e.Leaves) > 0 {
+		a.host.Recheck()
+	}
+}
+
+// noteStatement remembers on this process's clock when a round opened, and drops what the round's end makes useless.
+func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch s.Statement.Kind {
+	case protocol.KindOpen:
+		a.opened[s.Statement.Round] = time.Now()
+	case protocol.KindCertificate:
+		delete(a.opened, s.Statement.Round)
+		delete(a.receipts, s.Statement.Round)
+	}
+}
+
+func (a *Aggregator) publish(ctx context.Context, s *protocol.SignedStatement) {
+	topic := a.control
+	if s.Statement.Kind == protocol.KindCertificate {
+		topic = a.cert
+	}
+	if err := topic.Publish(ctx, s.Encode()); err != nil && ctx.Err() == nil {
+		a.cfg.Log.Debug("publish statement", "kind", s.Statement.Kind, "err", err)
+	}
+}
+
+// report turns effects into events.
+func (a *Aggregator) report(e aggregate.Effects) {
+	for _, s := range e.Final {
+		kinds := map[protocol.Kind]EventKind{protocol.KindOpen: EventOpen, protocol.KindFreeze: EventFrozen,
+			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified}
+		if k, ok := kinds[s.Statement.Kind]; ok {
+			a.emit(Event{Kind: k, Round: s.Statement.Round, Text: fmt.Sprintf("%s of round %d", s.Statement.Kind, s.Statement.Round)})
+		}
+	}
+	for _, c := range e.Convicted {
+		a.emit(Event{Kind: EventConvicted, Round: c.Round, Peer: c.Peer,
+			Text: fmt.Sprintf("%s refuted: its contribution to round %d does not replay (segment %d)", c.Peer.Short(), c.Round, c.Segment)})
+	}
+	for _, f := range e.Faults {
+		a.emit(Event{Kind: EventWarning, Round: f.Round, Peer: f.Aggregator, Text: fmt.Sprintf("aggregator %s: %s in round %d", f.Aggregator.Short(), f.Kind, f.Round)})
+	}
+	for _, s := range e.Settled {
+		a.emit(Event{Kind: EventSettled, Count: s.Settlement.Epoch, Text: fmt.Sprintf("epoch %d settled", s.Settlement.Epoch)})
+	}
+}
+
+func (a *Aggregator) warn(round uint32, err error) {
+	a.cfg.Log.Warn("aggregator", "round", round, "err", err)
+	a.emit(Event{Kind: EventWarning, Round: round, Text: err.Error()})
+}
+
+// view copies the machine's state.
+func (a *Aggregator) view() (v aggregate.View) {
+	a.replica.Read(func(m *aggregate.Machine) { v = m.View() })
+	return v
+}
+
+// Finished is closed when the run is over: all rounds certified, all checks ended, all epochs settled.
+func (a *Aggregator) Finished() <-chan struct{} { return a.finished }
+
+// Link returns the run link that leads to this aggregator.
+func (a *Aggregator) Link() gossip.Link { return a.host.Link() }
+
+// Device is the compute device that this aggregator uses.
+func (a *Aggregator) Device() *trainer.Device { return a.device }
+
+// Close stops the aggregator and releases its directory. What it had logged is on disk.
+func (a *Aggregator) Close() error {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	var errs []error
+	if a.replica != nil {
+		errs = append(errs, a.replica.Close())
+	}
+	errs = append(errs, a.member.close())
+	if a.tlog != nil {
+		errs = append(errs, a.tlog.Close())
+	}
+	if a.bank != nil {
+		errs = append(errs, a.bank.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Status is what an aggregator tells anyone who asks.
+type Status struct {
+	Run    protocol.Digest  `json:"run_id"`
+	Name   string           `json:"name"`
+	Rounds uint32           `json:"rounds"`
+	Leader *protocol.PeerID `json:"leader,omitempty"`
+	View   aggregate.View   `json:"state"`
+}
+
+func (a *Aggregator) status() ([]byte, error) {
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view()}
+	if id, ok := a.replica.Leader(); ok {
+		s.Leader = &id
+	}
+	return json.Marshal(s)
+}

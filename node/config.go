@@ -1,0 +1,109 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"drystone/gossip"
+	"drystone/protocol"
+	"drystone/trainer"
+)
+
+// Config is what every role of a run needs.
+type Config struct {
+	Key      protocol.Key
+	Dir      string   // data directory, for this process alone
+	Listen   []string // multiaddrs; default: those of the last start, else loopback with any free port
+	Announce []string // multiaddrs to announce instead, such as a router's public address
+	Threads  int      // of the compute device; default 1
+	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
+	Device *trainer.Device
+	// Data is the dataset, which the founder alone brings along; the others fetch it.
+	Data []byte
+	Log  *slog.Logger // default discards
+	// OnListen, if not nil, is called once with the run link that leads here, as soon as the network is up.
+	OnListen func(gossip.Link)
+	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
+	OnEvent func(Event)
+}
+
+func (c *Config) fill() error {
+	if c.Dir == "" {
+		return errors.New("node: no data directory; name one with --dir")
+	}
+	if c.Threads == 0 {
+		c.Threads = 1
+	}
+	if c.Threads < 0 || c.Threads > 1024 {
+		return fmt.Errorf("node: %d threads, want 1 to 1024", c.Threads)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Event is something that a person watching a run wants to see.
+type Event struct {
+	Time  time.Time
+	Kind  EventKind
+	Round uint32
+	Peer  protocol.PeerID // whom it concerns; zero for the run as a whole
+	Step  uint32          // EventStep: inner steps done
+	Loss  float64         // EventStep, EventTrained: training loss in nats per token
+	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventCommitted), epoch (EventSettled)
+	Text  string          // one line for people
+}
+
+// EventKind says what happened.
+type EventKind string
+
+// Kinds of events.
+const (
+	EventWaiting   EventKind = "waiting"   // for aggregators or peers
+	EventOpen      EventKind = "open"      // a round began
+	EventStep      EventKind = "step"      // a trainer did an inner step
+	EventTrained   EventKind = "trained"   // a trainer finished its steps
+	EventCommitted EventKind = "committed" // a trainer's commit has a receipt
+	EventFrozen    EventKind = "frozen"    // the commits of a round are closed
+	EventRevealed  EventKind = "revealed"  // the RevealSet is fixed
+	EventCertified EventKind = "certified" // the round has a result
+	EventVerdict   EventKind = "verdict"   // a check ended
+	EventConvicted EventKind = "convicted" // a contribution is refuted
+	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
+	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventFinished  EventKind = "finished"  // the run is over
+	EventWarning   EventKind = "warning"   // something needs attention
+)
+
+// retry calls fn until it succeeds or ctx ends, pausing between attempts. It returns ctx's error joined with the last
+// failure.
+func retry(ctx context.Context, pause time.Duration, fn func() error) error {
+	for {
+		err := fn()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		if !waitFor(ctx, pause) {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// waitFor waits and reports whether ctx is still alive.
+func waitFor(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,181 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"drystone/aggregate"
+	"drystone/ledger/chain"
+	"drystone/protocol"
+	"drystone/verify"
+)
+
+// retryDuty is the pause before a duty that failed is tried again.
+const retryDuty = time.Second
+
+// maxDuties bounds the duties under way at once; checks queue for the compute device besides.
+const maxDuties = 64
+
+// work does what the state machine says this aggregator owes, until the member closes. Duties follow from the state, so
+// nothing is lost by a crash: what was not logged is owed again.
+func (a *Aggregator) work(ctx context.Context) {
+	done := make(chan struct{}, 1)
+	for ctx.Err() == nil {
+		changed := a.replica.Changed()
+		var duties []aggregate.Duty
+		var phase aggregate.Phase
+		var latest *aggregate.SettledEpoch
+		a.replica.Read(func(m *aggregate.Machine) {
+			duties, phase, latest = m.Duties(a.cfg.Key.ID()), m.Phase(), m.LastSettled()
+		})
+		if a.bank != nil && latest != nil {
+			a.begin(fmt.Sprintf("chain/%d", latest.Settlement.Epoch), done, func(ctx context.Context) error { return a.settleOnChain(ctx, latest) })
+		}
+		for _, d := range duties {
+			a.begin(d.Key(), done, func(ctx context.Context) error { return a.do(ctx, d) })
+		}
+		if phase == aggregate.PhaseFinished && (a.bank == nil || a.onChain(latest)) {
+			a.finishOnce.Do(func() {
+				a.emit(Event{Kind: EventFinished, Round: a.spec.Train.Rounds, Text: "the run is finished"})
+				close(a.finished)
+			})
+		}
+		select {
+		case <-changed:
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// begin starts a duty unless it is under way already. A failed one is tried again after a pause, and done wakes work.
+func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Context) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.busy[key] || len(a.busy) >= maxDuties {
+		return
+	}
+	a.busy[key] = true
+	a.spawn(func(ctx context.Context) {
+		err := fn(ctx)
+		if err != nil && ctx.Err() == nil {
+			if !errors.Is(err, errNotYet) && !errors.Is(err, aggregate.ErrRefused) {
+				a.warn(0, fmt.Errorf("%s: %w", key, err))
+			}
+			waitFor(ctx, retryDuty)
+		}
+		a.mu.Lock()
+		delete(a.busy, key)
+		a.mu.Unlock()
+		select {
+		case done <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// errNotYet means that a duty has to wait; it is tried again.
+var errNotYet = errors.New("not yet")
+
+func (a *Aggregator) do(ctx context.Context, d aggregate.Duty) error {
+	switch d := d.(type) {
+	case aggregate.DutySign:
+		return a.sign(ctx, d)
+	case aggregate.DutyGather:
+		return a.gather(ctx, d)
+	case aggregate.DutyMerge:
+		return a.merge(ctx, d)
+	case aggregate.DutyDraw:
+		return a.draw(ctx, d)
+	case aggregate.DutyCheck:
+		return a.check(ctx, d)
+	case aggregate.DutySettle:
+		return a.settle(ctx, d)
+	case aggregate.DutyCheckpoint:
+		return a.checkpoint(ctx, d)
+	}
+	return fmt.Errorf("unknown duty %T", d)
+}
+
+// sign cosigns a statement that every aggregator derives, unless this one knows better: of a commit that it gave a
+// receipt for, or that its own clock has not reached the deadline.
+func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
+	s := d.Statement
+	a.mu.Lock()
+	opened, receipts := a.opened[s.Round], slices.Clone(a.receipts[s.Round])
+	a.mu.Unlock()
+	var refused error
+	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), opened, receipts) })
+	if refused != nil {
+		return fmt.Errorf("%w: %w", errNotYet, refused)
+	}
+	return a.propose(ctx, aggregate.CosignRecord(s, a.cosign(&s)))
+}
+
+func (a *Aggregator) draw(ctx context.Context, d aggregate.DutyDraw) error {
+	sig, err := a.bls.Sign(d.Message)
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, aggregate.DrawRecord(protocol.Sign(a.cfg.Key, protocol.Draw{Run: a.run, Round: d.Round, Verifier: a.cfg.Key.ID(), BLS: sig})))
+}
+
+// settle proposes an epoch's payouts. Every aggregator computes and signs the same.
+func (a *Aggregator) settle(ctx context.Context, d aggregate.DutySettle) error {
+	_, genesis := a.history.rules()
+	dep := deploymentOf(a.run, genesis.Ledger)
+	s, payouts, err := proposeSettlement(a.spec, a.run, dep, d)
+	if err != nil {
+		return err
+	}
+	key, err := evmKey(a.cfg.Key)
+	if err != nil {
+		return err
+	}
+	sig, err := chain.Sign(chain.SettlementDigest(dep.ChainID, dep.Distributor, settlementStatement(s)), key)
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, aggregate.SettleRecord(aggregate.Settle{Settlement: s, Payouts: payouts, Signer: a.cfg.Key.ID(), Sig: protocol.EVMSignature(sig)}))
+}
+
+// checkpoint cosigns the transparency log as this aggregator holds it.
+func (a *Aggregator) checkpoint(ctx context.Context, d aggregate.DutyCheckpoint) error {
+	root, err := a.tlog.Root(d.Size)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotYet, err)
+	}
+	if root != d.Root {
+		return fmt.Errorf("the log on this disk has root %s at size %d, the group's is %s", root.Short(), d.Size, d.Root.Short())
+	}
+	note, err := verify.SignCheckpoint(a.cfg.Key, a.run, d.Size, d.Root)
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, aggregate.CheckpointRecord(aggregate.Checkpoint{Size: d.Size, Signer: a.cfg.Key.ID(), Note: note}))
+}
+
+// settleOnChain hands a settled epoch in. Only the ledger host does.
+func (a *Aggregator) settleOnChain(ctx context.Context, e *aggregate.SettledEpoch) error {
+	if a.onChain(e) {
+		return nil
+	}
+	if err := a.bank.settle(ctx, e); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.paid = max(a.paid, e.Settlement.Epoch)
+	a.mu.Unlock()
+	a.emit(Event{Kind: EventPaid, Count: e.Settlement.Epoch, Text: fmt.Sprintf("epoch %d stands on the chain", e.Settlement.Epoch)})
+	return nil
+}
+
+// onChain reports whether this process has seen the epoch on the chain.
+func (a *Aggregator) onChain(e *aggregate.SettledEpoch) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return e == nil || a.paid >= e.Settlement.Epoch
+}

@@ -1,0 +1,36 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"drystone/aggregate"
+	"drystone/protocol"
+	"drystone/trainer"
+	"drystone/verify"
+)
+
+// replayer lets package verify replay on a compute device.
+type replayer struct{ device *trainer.Device }
+
+// Replay implements verify.Replayer.
+func (r replayer) Replay(ctx context.Context, a protocol.Assignment, theta, m, v []float32, from, to uint32) (protocol.TraceState, error) {
+	s, err := r.device.Replay(ctx, a, trainer.State{Step: from, Theta: theta, M: m, V: v}, to)
+	if errors.Is(err, trainer.ErrDiverged) {
+		return protocol.TraceState{}, fmt.Errorf("%w: %w", verify.ErrDiverged, err)
+	}
+	if err != nil {
+		return protocol.TraceState{}, err
+	}
+	return s.Trace(), nil
+}
+
+// mergeAgain is aggregate.Merge as an audit calls it.
+func mergeAgain(spec *protocol.RunSpec, theta, outer []float32, contributions []verify.Contribution) ([]float32, []float32, []protocol.Merged, error) {
+	in := make([]aggregate.Contribution, len(contributions))
+	for i, c := range contributions {
+		in[i] = aggregate.Contribution{Peer: c.Peer, Steps: c.Steps, Payloads: c.Payloads}
+	}
+	return aggregate.Merge(spec, theta, outer, in)
+}

@@ -1,0 +1,96 @@
+package node
+
+import (
+	"fmt"
+
+	"drystone/protocol"
+)
+
+// Calls that the processes of a run make to one another (gossip.Host.Call). Requests and responses are canonical CBOR
+// unless stated.
+const (
+	callSpec       = "spec"       // anyone, empty request: the canonical RunSpec
+	callOffer      = "offer"      // founder, before Genesis: an Offer; empty response
+	callCosign     = "cosign"     // aggregator, before Genesis: the founder's Genesis; a Cosignature
+	callStatements = "statements" // anyone: a statementsRequest; a statementsResponse
+	callJoin       = "join"       // aggregator: a signed Join; empty response once it is logged
+	callLeave      = "leave"      // aggregator: a signed Leave; empty response once it is logged
+	callCommit     = "commit"     // aggregator: a signed Commit; a signed Receipt once it is logged
+	callReveal     = "reveal"     // contributor or aggregator: a revealRequest; a Reveal
+	callOpen       = "open"       // contributor: an OpenRequest; an Opening
+	callOpening    = "opening"    // aggregator: an openingRequest; an Opening without states
+	callStatus     = "status"     // aggregator, empty request: Status as JSON
+	callProof      = "proof"      // aggregator: a proofRequest; a proof file
+	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON
+	callChain      = "chain"      // ledger host: one JSON-RPC request; its response
+	callClaim      = "claim"      // ledger host: an account (20 bytes); a Claim as JSON
+)
+
+// Bounds of requests and responses, in bytes.
+const (
+	maxSmall      = 16 << 10
+	maxStatements = 4 << 20
+	maxStatus     = 8 << 20
+	maxProofFile  = 32 << 20
+	maxChainCall  = 1 << 20
+)
+
+// statementsRequest asks for statements from a place of the chain on.
+type statementsRequest struct {
+	_    struct{} `cbor:",toarray"`
+	From uint64   // Genesis is 0, Open r is 1+4r, and so on
+}
+
+// statementsResponse holds as many statements as fit.
+type statementsResponse struct {
+	_    struct{} `cbor:",toarray"`
+	List []protocol.SignedStatement
+}
+
+// revealRequest names one shard of a contribution.
+type revealRequest struct {
+	_     struct{} `cbor:",toarray"`
+	Round uint32
+	Peer  protocol.PeerID
+	Shard uint32
+}
+
+// openingRequest names what was opened for a drawer's check.
+type openingRequest struct {
+	_      struct{} `cbor:",toarray"`
+	Round  uint32
+	Peer   protocol.PeerID
+	Drawer protocol.PeerID
+}
+
+// proofRequest names a contribution.
+type proofRequest struct {
+	_     struct{} `cbor:",toarray"`
+	Round uint32
+	Peer  protocol.PeerID
+}
+
+// Claim is the result of a relayed claim.
+type Claim struct {
+	Account protocol.Address `json:"account"`
+	Paid    string           `json:"paid"`    // smallest units moved by this claim, decimal
+	Balance string           `json:"balance"` // the account's balance on the chain afterwards
+	Tx      string           `json:"tx"`      // hash; empty if there was nothing to claim
+	GasBy   protocol.PeerID  `json:"gas_by"`  // who paid for the transaction
+}
+
+// place returns a statement's position in the chain: Genesis 0, Open r 1+4r, Freeze 2+4r, RevealSet 3+4r, Certificate 4+4r.
+func place(s *protocol.Statement) uint64 {
+	if s.Kind <= protocol.KindGenesis {
+		return 0
+	}
+	return uint64(s.Kind) - 1 + 4*uint64(s.Round)
+}
+
+// placeName names a position for messages.
+func placeName(p uint64) string {
+	if p == 0 {
+		return "Genesis"
+	}
+	return fmt.Sprintf("%s of round %d", protocol.Kind((p-1)%4+2), (p-1)/4)
+}

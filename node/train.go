@@ -1,0 +1,210 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"drystone/protocol"
+	"drystone/trainer"
+)
+
+// work follows the statement chain round by round until the run is over.
+func (t *Trainer) work(ctx context.Context) {
+	defer close(t.finished)
+	for round := t.history.rounds(); round < t.spec.Train.Rounds; round++ {
+		if err := t.round(ctx, round); err != nil {
+			if ctx.Err() == nil {
+				t.err = fmt.Errorf("round %d: %w", round, err)
+				t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: t.err.Error()})
+			}
+			return
+		}
+	}
+	t.emit(Event{Kind: EventFinished, Round: t.spec.Train.Rounds, Peer: t.cfg.Key.ID(), Text: "the last round is certified"})
+}
+
+// await waits until the chain holds the statement of a round.
+func await[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](ctx context.Context, t *Trainer, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
+	for {
+		more := t.history.wait()
+		if b, s, err := statementOf[T](t.history, kind, round); s != nil {
+			return b, s, err
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// round takes part in one round, if the Open's roster has this peer, and waits for its Certificate.
+func (t *Trainer) round(ctx context.Context, round uint32) error {
+	open, st, err := await[protocol.Open](ctx, t, protocol.KindOpen, round)
+	if err != nil {
+		return err
+	}
+	index := rosterIndex(open, t.cfg.Key.ID())
+	if index >= 0 {
+		t.emit(Event{Kind: EventOpen, Round: round, Peer: t.cfg.Key.ID()})
+		c, err := t.contribute(ctx, open, st, uint32(index))
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			if err := t.reveal(ctx, round, c); err != nil {
+				return err
+			}
+		}
+	}
+	_, _, err = await[protocol.Certificate](ctx, t, protocol.KindCertificate, round)
+	return err
+}
+
+// contribute trains and commits. It returns nil if the round closed before the commit was in.
+func (t *Trainer) contribute(ctx context.Context, open *protocol.Open, st *protocol.SignedStatement, index uint32) (*trainer.Contribution, error) {
+	round := st.Statement.Round
+	if frozen := t.history.at(place(&st.Statement) + 1); frozen != nil {
+		return t.resume(round)
+	}
+	c, err := t.resume(round)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		if c, err = t.train(ctx, open, round, index); err != nil {
+			return nil, err
+		}
+	}
+	return c, t.commit(ctx, st, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest())))
+}
+
+// resume loads a contribution that was stored before a restart; nil if there is none.
+func (t *Trainer) resume(round uint32) (*trainer.Contribution, error) {
+	c, err := t.store.Load(round)
+	if errors.Is(err, trainer.ErrNoContribution) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// train computes the assigned steps from the public state and stores the result before anyone hears of it.
+func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index uint32) (*trainer.Contribution, error) {
+	theta, err := t.vector(ctx, open.Model, t.params, t.councilPeers)
+	if err != nil {
+		return nil, err
+	}
+	self := t.cfg.Key.ID()
+	opt := trainer.TrainOptions{Peer: self, Salt: trainer.KeySalt(t.cfg.Key, t.run, round), Store: t.store}
+	if opt.Feedback, err = t.feedback(round); err != nil {
+		return nil, err
+	}
+	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps}
+	if t.cheat != nil && t.cheat(round) {
+		return trainer.Fabricate(t.spec, a, theta, opt, t.spec.Seed)
+	}
+	per := t.spec.TokensPerStep()
+	opt.OnStep = func(step uint32, loss float32) {
+		t.emit(Event{Kind: EventStep, Round: round, Peer: self, Step: step + 1, Loss: float64(loss), Count: uint64(step+1) * per})
+	}
+	c, err := t.device.Train(ctx, a, theta, opt)
+	if err != nil {
+		return nil, err
+	}
+	t.emit(Event{Kind: EventTrained, Round: round, Peer: self, Step: a.Steps, Loss: float64(c.Losses[len(c.Losses)-1]), Count: c.Tokens()})
+	return c, nil
+}
+
+// feedback returns the error feedback that a contribution stands on: that of the round before if its RevealSet holds this
+// peer, else nil.
+func (t *Trainer) feedback(round uint32) ([]float32, error) {
+	if round == 0 {
+		return nil, nil
+	}
+	set, _, err := statementOf[protocol.RevealSet](t.history, protocol.KindRevealSet, round-1)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range set.Set {
+		if r.Peer != t.cfg.Key.ID() || r.Feedback.IsZero() {
+			continue
+		}
+		c, err := t.store.Load(round - 1)
+		if err != nil {
+			return nil, fmt.Errorf("the error feedback of round %d is needed and not in %s: %w", round-1, t.cfg.Dir, err)
+		}
+		return c.After, nil
+	}
+	return nil, nil
+}
+
+// commit publishes the commit and gets a receipt for it, trying until the round is frozen.
+func (t *Trainer) commit(ctx context.Context, st *protocol.SignedStatement, commit protocol.Signed[protocol.Commit]) error {
+	data := commit.Encode()
+	if err := t.commits.Publish(ctx, data); err != nil && ctx.Err() == nil {
+		t.cfg.Log.Debug("publish commit", "err", err)
+	}
+	freeze := place(&st.Statement) + 1
+	err := retry(ctx, time.Second, func() error {
+		if t.history.at(freeze) != nil {
+			return nil // too late or in already: the Freeze tells
+		}
+		return t.askCouncil(ctx, callCommit, data, func(resp []byte) error { return t.checkReceipt(resp, commit) })
+	})
+	if err == nil {
+		t.emit(Event{Kind: EventCommitted, Round: commit.Body.Round, Peer: t.cfg.Key.ID(), Step: commit.Body.Steps})
+	}
+	return err
+}
+
+func (t *Trainer) checkReceipt(data []byte, commit protocol.Signed[protocol.Commit]) error {
+	r, err := protocol.DecodeSigned[protocol.Receipt](data)
+	if err != nil {
+		return err
+	}
+	council, _ := t.history.rules()
+	if _, ok := council.Member(r.Body.Aggregator); !ok || r.Body.Run != t.run || r.Body.Commit != commit.Digest() {
+		return errors.New("the receipt is not for this commit")
+	}
+	return r.Verify()
+}
+
+// reveal publishes every shard once the Freeze holds this peer's commit.
+func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribution) error {
+	freeze, _, err := await[protocol.Freeze](ctx, t, protocol.KindFreeze, round)
+	if err != nil {
+		return err
+	}
+	leaves := make([]protocol.Digest, len(freeze.Commits))
+	at := -1
+	for i, f := range freeze.Commits {
+		leaves[i] = protocol.FrozenLeaf(f.Commit)
+		if f.Peer == t.cfg.Key.ID() {
+			at = i
+		}
+	}
+	if at < 0 {
+		t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the commit to round %d came too late; nothing is lost but this round", round)})
+		return nil
+	}
+	path := protocol.PathTo(leaves, at)
+	var sent uint64
+	for i := range t.shards {
+		r, err := c.Reveal(uint32(i), path)
+		if err != nil {
+			return err
+		}
+		data := r.Encode()
+		if err := t.reveals.put(r, data); err != nil {
+			return err
+		}
+		sent += uint64(len(data))
+		if err := t.shards[i].Publish(ctx, data); err != nil && ctx.Err() == nil {
+			t.cfg.Log.Warn("publish shard", "round", round, "shard", i, "err", err) // aggregators will ask for it
+		}
+	}
+	t.emit(Event{Kind: EventRevealed, Round: round, Peer: t.cfg.Key.ID(), Count: sent})
+	return nil
+}
