@@ -48,6 +48,12 @@ func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contrib
 		return nil, nil, nil, err
 	}
 	b, err := a.blob(ctx, "outer state", a.open.Outer, 4*int64(a.params))
+	if errors.Is(err, ErrMissing) {
+		// Momentum before the first round is zero, and nobody needs to keep that.
+		if zeros := make([]byte, 4*a.params); protocol.MerkleRoot(zeros) == a.open.Outer {
+			b, err = zeros, nil
+		}
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}

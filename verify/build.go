@@ -10,7 +10,8 @@ import (
 )
 
 // Build completes a proof from the transparency log: p holds everything but its paths into the log, and a Checkpoint that
-// the log has reached. Openings lose the states that they carry, checks and verdicts are put in order. Build audits what
+// the log has reached. Openings lose the states that they carry, and those that do not fit the commit are left out: a
+// contributor may have sent anything, and signed none of it. Checks and verdicts are put in order. Build audits what
 // it made at L0 and L1, so that it never returns a proof that fails there.
 func Build(ctx context.Context, p Proof, log *Log) (*Proof, error) {
 	run := protocol.Hash(protocol.DomainRun, p.Spec)
@@ -29,6 +30,9 @@ func Build(ctx context.Context, p Proof, log *Log) (*Proof, error) {
 		c.Opening, c.Verdicts = slices.Clone(c.Opening), slices.Clone(c.Verdicts)
 		for j := range c.Opening {
 			c.Opening[j].Theta, c.Opening[j].M, c.Opening[j].V = nil, nil, nil
+		}
+		if len(c.Opening) == 1 && !p.fits(c) {
+			c.Opening = nil
 		}
 		for j := range c.Verdicts {
 			b.find("Verdict", LeafVerdict, c.Verdicts[j].Verdict, &c.Verdicts[j].Logged)
@@ -55,6 +59,22 @@ func Build(ctx context.Context, p Proof, log *Log) (*Proof, error) {
 		return nil, fmt.Errorf("build proof: it would not pass an audit: %w", err)
 	}
 	return &f.Proof, nil
+}
+
+// fits reports whether a check's opening belongs to the commit and answers the draw. It says yes where it cannot tell:
+// the audit then names what is wrong.
+func (p *Proof) fits(c *CheckRecord) bool {
+	spec, err := protocol.DecodeSpec(p.Spec, protocol.Hash(protocol.DomainRun, p.Spec))
+	if err != nil {
+		return true
+	}
+	g, err := protocol.DecodeBody[protocol.Genesis](&p.Genesis.Statement)
+	if err != nil || g.Params > maxParams {
+		return true
+	}
+	commit := &p.Commit.Body
+	ch := ChallengeOf(spec, int(g.Params), &c.Draw.Body, commit.Peer, commit.Steps)
+	return opened{spec, int(g.Params), commit, p.Start, p.End, ch}.check(&c.Opening[0], false) == nil
 }
 
 // builder looks messages up in the log and keeps the first error.

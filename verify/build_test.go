@@ -62,6 +62,37 @@ func TestBuildStripsStates(t *testing.T) {
 	}
 }
 
+// What a contributor sent in place of an opening is left out of the proof that convicts it.
+func TestBuildDropsJunk(t *testing.T) {
+	w := newWorld(t, 40, "segment", "sparse", 1)
+	c := w.round(0, 6)[0]
+	rec := c.checked()
+	rec.Opening[0].To.Step++
+	if p := c.proof(rec); len(p.Checks[0].Opening) != 0 {
+		t.Fatal("an opening that does not fit is in the proof")
+	}
+}
+
+// Without the opening an audit still replays what the verdict says was replayed.
+func TestAuditWithoutOpening(t *testing.T) {
+	w := newWorld(t, 40, "segment", "sparse", 1)
+	c := w.round(0, 6)[0]
+	rec := c.checked()
+	rec.Opening = nil
+	r, err := Audit(t.Context(), w.reread(c.proof(rec)), w.options())
+	if err != nil || r.Levels[L2].Status != StatusPartly || len(r.Levels[L2].Notes) != 1 || r.Level != "L1" {
+		t.Fatalf("%v %+v", err, r)
+	}
+	v := rec.Verdicts[0].Verdict.Body
+	v.States = protocol.Hash("copied")
+	s := protocol.Sign(w.aggs[c.duty()[0]], v)
+	w.append(LeafVerdict, s)
+	rec.Verdicts = []VerdictRecord{{Verdict: s}}
+	if _, err := Audit(t.Context(), w.reread(c.proof(rec)), w.options()); failurePart(err) != "L2: check 0: verdict 0" {
+		t.Fatal(err)
+	}
+}
+
 // A proof without an opening stands on the word of the quorum, and the report says so.
 func TestWithheldContribution(t *testing.T) {
 	w := newWorld(t, 40, "segment", "sparse", 1)

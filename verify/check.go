@@ -66,6 +66,9 @@ type Task struct {
 // An error is a failure on this side: the context ended, the engine failed, a local copy is damaged. It is no outcome,
 // so nobody is accused because the verifier's disk is full.
 //
+// A prefix check replays from theta_r and compares the end of the drawn segment, which everything before it enters; the
+// opened state at its start is held to its place in the trace only.
+//
 // The replay comes before the codec although that is cheaper: a verdict's States then always prove work, also of one who
 // finds a bad payload.
 func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protocol.TraceState, error) {
@@ -89,6 +92,9 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 		return protocol.Malformed, none, nil
 	case err != nil:
 		return 0, none, fmt.Errorf("check of %s in round %d: open: %w", c.Peer.Short(), c.Round, err)
+	}
+	if o == nil {
+		return 0, none, fmt.Errorf("check of %s in round %d: open: no answer and no error", c.Peer.Short(), c.Round)
 	}
 	if openingOf(t).check(o, true) != nil {
 		return protocol.Malformed, none, nil
