@@ -74,11 +74,11 @@ func (c *crowd) apply(record []byte) {
 
 // step delivers one record of the pool, perhaps to be delivered again later, or lets time pass, or restarts the twin.
 func (c *crowd) step() {
-	switch what := rapid.IntRange(0, 11).Draw(c.t, "what"); {
-	case what == 0 && c.now < 1000:
+	switch what := rapid.IntRange(0, 39).Draw(c.t, "what"); {
+	case what < 3 && c.now < 1000:
 		c.now += 5
 		c.apply(aggregate.TickRecord(c.now * 1000))
-	case what == 1:
+	case what == 3:
 		snap, err := c.twin.Snapshot()
 		if err != nil {
 			c.t.Fatal(err)
@@ -98,7 +98,7 @@ func (c *crowd) step() {
 		}
 		i := rapid.IntRange(0, len(c.pool)-1).Draw(c.t, "which")
 		record := c.pool[i]
-		if what != 2 {
+		if what > 8 {
 			c.pool = append(c.pool[:i], c.pool[i+1:]...)
 		}
 		c.apply(record)

@@ -5,12 +5,13 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
 
-// logger routes hclog into slog, one level lower than its author meant: what Raft calls a warning, such as a peer that
-// does not answer, is everyday life here.
+// logger routes hclog into slog, one level lower than its author meant, and what concerns a single connection to the
+// debug level: a peer that does not answer is everyday life here, and Raft says so many times a second.
 type logger struct {
 	hclog.Logger // a silent one, for the methods that need no routing
 	to           *slog.Logger
@@ -24,7 +25,9 @@ func (l *logger) Log(level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch level {
 	case hclog.Error:
-		to = slog.LevelWarn
+		if !everyday(msg) {
+			to = slog.LevelWarn
+		}
 	case hclog.Warn:
 		to = slog.LevelInfo
 	case hclog.Info:
@@ -32,6 +35,18 @@ func (l *logger) Log(level hclog.Level, msg string, args ...any) {
 		return
 	}
 	l.to.Log(context.Background(), to, msg, args...)
+}
+
+// everyday reports whether an error of Raft is about one connection only.
+func everyday(msg string) bool {
+	for _, prefix := range []string{"failed to heartbeat", "failed to appendEntries", "failed to decode incoming", "failed to flush",
+		"failed to make requestVote", "failed to make requestPreVote", "failed to pipeline", "failed to start pipeline",
+		"failed to contact", "failed to send snapshot", "failed to accept"} {
+		if strings.HasPrefix(msg, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *logger) Trace(msg string, args ...any) {}
