@@ -87,7 +87,7 @@ type AggregateSpec struct {
 	NormCap  float64 `toml:"norm_cap" cbor:"norm_cap"`   // norm-clip: cap as a multiple of the median norm
 	MinPeers uint32  `toml:"min_peers" cbor:"min_peers"` // a round opens with at least this many
 	// StartPeers is how many the first round waits for; 0 means MinPeers, and is not encoded.
-	StartPeers uint32 `toml:"start_peers,omitempty" cbor:"start_peers,omitempty"`
+	StartPeers uint32 `toml:"start_peers,omitzero" cbor:"start_peers,omitzero"`
 }
 
 // VerifySpec is the spot check of contributions.

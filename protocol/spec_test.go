@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,6 +76,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"aggregate.norm_cap", func(s *RunSpec) { s.Aggregate.NormCap = 0.5 }},
 		{"aggregate.norm_cap", func(s *RunSpec) { s.Aggregate.Rule = "mean" }},
 		{"aggregate.min_peers", func(s *RunSpec) { s.Aggregate.MinPeers = MaxRoster + 1 }},
+		{"aggregate.start_peers", func(s *RunSpec) { s.Aggregate.MinPeers, s.Aggregate.StartPeers = 3, 2 }},
 		{"verify.kind", func(s *RunSpec) { s.Verify.Kind = "trust" }},
 		{"verify.checks", func(s *RunSpec) { s.Verify.Checks = 5 }},
 		{"verify.chunks", func(s *RunSpec) { s.Verify.Chunks = 65 }},
@@ -116,7 +119,8 @@ func fieldsOf(s *RunSpec) map[string]reflect.Value {
 	var walk func(prefix string, v reflect.Value)
 	walk = func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
-			name := prefix + v.Type().Field(i).Tag.Get("toml")
+			tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("toml"), ",")
+			name := prefix + tag
 			if f := v.Field(i); f.Kind() == reflect.Struct {
 				walk(name+".", f)
 			} else {
@@ -352,5 +356,32 @@ func TestParseTOMLRefuses(t *testing.T) {
 	s := testSpec()
 	if err := ParseTOML("my.toml", []byte("[train]\nlr = 1\n"), s); err != nil || s.Train.LR != 1 || s.Train.Steps != 15 {
 		t.Errorf("a whole number for a rate, over defaults: %v %+v", err, s.Train)
+	}
+}
+
+// docs/protocol.md has a line for every key of a run spec, and none for a key that there is not.
+func TestKeysDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "protocol.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(page), "## Keys of a run spec")
+	if !ok {
+		t.Fatal("docs/protocol.md has no section on the keys")
+	}
+	documented := map[string]bool{}
+	for _, line := range strings.Split(table, "\n") {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok {
+			documented[key] = true
+		}
+	}
+	for key := range fieldsOf(testSpec()) {
+		if !documented[key] {
+			t.Errorf("docs/protocol.md does not describe %s", key)
+		}
+		delete(documented, key)
+	}
+	for key := range documented {
+		t.Errorf("docs/protocol.md describes %q, which is no key", key)
 	}
 }
