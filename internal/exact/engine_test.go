@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -136,6 +137,37 @@ func TestNoAllocations(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The committed kernels are what the generator emits.
+func TestGeneratedKernels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the generator")
+	}
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command")
+	}
+	dir := t.TempDir()
+	asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
+	if out, err := exec.Command(goTool, "run", "./asm", "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
+		t.Fatalf("generator: %v\n%s", err, out)
+	}
+	for generated, committed := range map[string]string{asm: "kernels_amd64.s", stubs: "kernels_amd64.go"} {
+		if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
+			t.Errorf("%s is not what the generator emits: run go generate", committed)
+		}
+	}
+}
+
+// afterFirstLine drops the line that names the command.
+func afterFirstLine(t *testing.T, name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "\n")
+	return rest
 }
 
 // Go fuses x*y+z on these targets unless the product is converted: the compiled

@@ -120,6 +120,30 @@ func TestRowFoldOrder(t *testing.T) {
 	}
 }
 
+// The maximum of a row ignores NaN and has no sign of zero.
+func TestRowMax(t *testing.T) {
+	inf, nan, minus := float32(math.Inf(1)), float32(math.NaN()), float32(math.Copysign(0, -1))
+	for _, c := range []struct {
+		x    []float32
+		want float32
+	}{
+		{[]float32{minus}, 0}, {[]float32{minus, 0}, 0}, {[]float32{-1, minus, -2}, 0}, {[]float32{nan, -3, nan}, -3},
+		{[]float32{nan}, -inf}, {[]float32{-inf, -inf}, -inf}, {[]float32{1, inf}, inf}, {[]float32{3, nan, 2}, 3},
+	} {
+		if got := refMax(c.x); math.Float32bits(got) != math.Float32bits(c.want) {
+			t.Errorf("max%v = %v, want %v", c.x, got, c.want)
+		}
+		for _, path := range Paths()[1:] {
+			e := mustEngine(t, 1, path)
+			row := append(clone(c.x), make([]float32, lanes)...)[:len(c.x)]
+			if got, _ := e.softmaxRow(row, 1, 0); math.Float32bits(got) != math.Float32bits(c.want) {
+				t.Errorf("%s: max%v = %v, want %v", path, c.x, got, c.want)
+			}
+			e.Close()
+		}
+	}
+}
+
 // Rows of the embedding gradient fold only over the rows that name them, in
 // blocks by position.
 func TestScatterFoldOrder(t *testing.T) {
