@@ -1,2 +1,101 @@
-// Package aggregate is the pure state machine of a run.
+// Package aggregate is what the aggregators of a run agree on: a pure state machine that takes the records of a Raft log
+// in and gives state and effects out, and the merge of contributions. It does no I/O, reads no clock, starts no goroutine
+// and draws no random number, so the same code runs in a node and in a simulator, and equal logs give equal states.
+// Package replica puts Raft around it.
+//
+//	m, err := aggregate.New(cfg)
+//	fx, err := m.Apply(record)      // a *Refusal changes nothing, and is the same on every replica
+//	for _, d := range m.Duties(me)  // what this aggregator owes now, from the state alone: so it survives a restart
+//	t, ok := m.Deadline()           // propose TickRecord(now) once now >= t
+//
+// # Trust
+//
+// Raft orders records and survives crashes; it believes its leader. Therefore nothing here rests on the leader's word:
+// every record but Tick is signed by its author and verified by every replica, statements are final only with t of n
+// signatures, Open, Freeze and RevealSet follow from the log and are derived by every replica for itself, and the time
+// that a leader logs can hurry a phase only as far as the aggregators' own clocks let them sign (MaySign).
+//
+// # Phases of a round
+//
+//	             enough peers, and the
+//	             checks of round r-W ended     t signatures           all committed, or deadline
+//	  waiting ------------------------> opening --------> train -----------------------------> freezing
+//	     ^                                                                                        | t signatures
+//	     | round r+1                                                                              v
+//	     |            t equal results           t signatures             all attested by t, or deadline
+//	     +------ merge <------------- revealing <----------------------------------------------- reveal
+//	     |         |
+//	     |         +-- meanwhile, from the RevealSet on: draws, verdicts, confirmations
+//	     v after the last round
+//	  draining --> finished, when every check has ended and every epoch is settled
+//
+// The statement under signature is fixed at one place in the log, when the condition above its arrow first holds, and
+// does not change any more. Hence a run's statements depend on who took part, not on the order or the moment of
+// deliveries inside the deadlines.
+//
+// # Rules
+//
+// Time. The machine knows the last Tick only. A deadline counts from the first Tick after the event that starts it, and
+// Deadline asks for that Tick at once. No statement contains a time.
+//
+// Roster. Everyone with an accepted Join, in order of ID, save who left, who missed M = 2 rounds running, and who was
+// convicted. Joins and leaves take effect at the next Open that is not yet fixed. A peer that was dropped for misses
+// returns with a new Join, whose nonce is higher. Nonces start at 1.
+//
+// Train. A peer commits once, to 1 to H steps, naming the digest of the Open. Of two different commits the first counts;
+// the second becomes evidence, and a leaf. The Freeze is fixed when every rostered peer that has not left committed, or
+// at the deadline; with no commit at all the deadline is extended once, and then the Freeze is empty.
+//
+// Reveal. A contribution is in the RevealSet if t aggregators attest to the same trace start and end, the start names
+// the round's model, and its error feedback is what the peer's contribution to the round before left if that RevealSet
+// holds it, zero otherwise. A commit without that is a miss, as no commit is.
+//
+// Merge. Each aggregator signs its own Certificate; t equal ones are final. A second, different one by the same
+// aggregator is evidence. An empty RevealSet has the Certificate that changes nothing, and it is derived.
+//
+// Checks. In the order of protocol.CheckOrder, the first verify.checks aggregators owe a draw and a verdict on each
+// contribution. Who is late is at fault, and the duty passes to the next who was not late in this round. After a failed
+// check every other aggregator but the contributor owes a verdict on the same segment: t failures refute the
+// contribution, more than n-t passes clear it, so a lone liar convicts nobody. Who is outvoted is at fault. Without either by the
+// deadline the silent are at fault and the contribution stands, on record. If every verifier was late it is unchecked.
+//
+// Conviction. The contributor of a refuted contribution leaves the roster at the opening of round r+W, whenever the
+// verdict came: Open r+W waits for all checks of round r, so the effect does not depend on timing. In this version it is
+// out for the rest of the run, and all its work of that epoch is void.
+//
+// Pay. A contribution to a RevealSet earns steps x tokens per step for the payout address of the peer's latest Join at
+// that moment, if one of its checks was answered and it was not refuted; unchecked work is not paid. An epoch is due when
+// every check of its rounds has ended, after the epoch before; LogRoot is the transparency log's at that moment. t equal
+// settlements, over cumulative payouts that take nothing back, make it final.
+//
+// # Records and leaves
+//
+// A record is canonical CBOR, and so is a leaf of the transparency log:
+//
+//	[ type, body ]     type: RecordType, 1 byte;  body: byte string, canonical encoding of the type's message
+//
+//	type  message                            leaf
+//	 1    protocol.SignedStatement, Genesis  as type 32
+//	 2    Tick                               no
+//	 3    protocol.Signed[Join]              when accepted
+//	 4    protocol.Signed[Leave]             when accepted
+//	 5    protocol.Signed[Commit]            when accepted; a peer's first of a round counts
+//	 6    Cosign                             no
+//	 7    protocol.Signed[Attest]            no
+//	 8    protocol.Signed[Draw]              when accepted
+//	 9    protocol.Signed[Verdict]           when accepted
+//	10    Settle                             no
+//	11    Checkpoint                         no
+//	32    protocol.SignedStatement           every final statement
+//	33    SettledEpoch                       every final settlement
+//
+// Leaves stand in log order under an RFC 6962 tree, of which the state keeps the compact range. After each Certificate
+// and each settlement the size reached is to be cosigned by a Checkpoint; a newer target replaces one that lacks its
+// quorum.
+//
+// # Bounds
+//
+// A record has at most MaxRecord bytes, a roster protocol.MaxRoster peers, a run 16,384 peers that ever joined. Rounds
+// stay in the state until their checks end, so at most W + 2 of them. How often a peer may join and leave is not bounded
+// here: whoever proposes records for others must limit them.
 package aggregate

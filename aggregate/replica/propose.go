@@ -16,14 +16,7 @@ import (
 	"drystone/protocol"
 )
 
-// A proposal is one exchange on a stream of its own:
-//
-//	request  +----------------+--------+      answer  +------+----------------+------+
-//	         | length, 4 B BE | record |              | code | length, 2 B BE | text |
-//	         +----------------+--------+              +------+----------------+------+
-//
-// code is 0 for applied, 1 to 253 for a refusal (aggregate.Refusal.Code) with its text, 254 for "not the leader, try
-// again", 255 for another failure.
+// A proposal is one exchange on a stream of its own, drawn in the package comment.
 const (
 	codeApplied   = 0
 	codeTryAgain  = 254
