@@ -11,7 +11,7 @@ import (
 const LeafSize = 16 << 10
 
 // ErrBadPath means that a Merkle path does not lead from its leaf to the root.
-var ErrBadPath = errors.New("Merkle path does not match the root")
+var ErrBadPath = errors.New("path does not match the Merkle root")
 
 // LeafHash and nodeHash are those of RFC 6962, section 2.1.
 func LeafHash(leaf []byte) Digest {
