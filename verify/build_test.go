@@ -122,6 +122,57 @@ func TestUncheckedContribution(t *testing.T) {
 	}
 }
 
+// Several checks of one contribution: Build orders them, and the audit covers what their draws chose together.
+func TestSeveralChecks(t *testing.T) {
+	w := newWorld(t, 9000, "segment", "sparse", 1)
+	c := w.round(0, 6)[0]
+	p := c.proof(c.checkedBy(2), c.checkedBy(0), c.checkedBy(1))
+	r, err := Audit(t.Context(), w.reread(p), w.options())
+	if err != nil || r.Level != "L3" || r.Standing != StandingPassed {
+		t.Fatalf("%v %+v", err, r)
+	}
+	segments, chunks, last := map[uint32]bool{}, map[uint32]bool{}, uint32(0)
+	for i := range p.Checks {
+		ch := ChallengeOf(w.spec, w.params, &p.Checks[i].Draw.Body, c.peer(), 6)
+		segments[ch.Segment], chunks[ch.Chunks[0]] = true, true
+		last = max(last, ch.Segment)
+	}
+	want := Coverage{Steps: 6, DrawnSteps: 2 * uint32(len(segments)), ReplayedSteps: 2 * (last + 1), Chunks: 3, DrawnChunks: uint32(len(chunks)), CheckedChunks: 3}
+	if r.Coverage != want {
+		t.Fatalf("%+v, want %+v", r.Coverage, want)
+	}
+	if late := strings.Count(strings.Join(r.NotChecked, "\n"), "were late"); late != 2 {
+		t.Errorf("%d checks out of turn, want 2", late)
+	}
+}
+
+// One check is judged as the aggregators judge it.
+func TestStanding(t *testing.T) {
+	tests := []struct {
+		outcomes []protocol.Outcome
+		n, t     int
+		want     string
+	}{
+		{nil, 4, 3, StandingUnchecked},
+		{[]protocol.Outcome{protocol.Passed}, 4, 3, StandingPassed},
+		{[]protocol.Outcome{protocol.Mismatch}, 4, 3, StandingDisputed},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Mismatch}, 4, 3, StandingDisputed},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld, protocol.BadPayload}, 4, 3, StandingRefuted},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed}, 4, 3, StandingDisputed},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed, protocol.Passed}, 4, 3, StandingPassed},
+		{[]protocol.Outcome{protocol.Malformed}, 1, 1, StandingRefuted},
+	}
+	for _, tt := range tests {
+		verdicts := make([]VerdictRecord, len(tt.outcomes))
+		for i, o := range tt.outcomes {
+			verdicts[i].Verdict.Body.Outcome = o
+		}
+		if got := standing(verdicts, tt.n, tt.t); got != tt.want {
+			t.Errorf("%v with %d of %d: %s, want %s", tt.outcomes, tt.t, tt.n, got, tt.want)
+		}
+	}
+}
+
 // payer is a PayoutSource that answers as it is told.
 type payer struct {
 	lines []string

@@ -196,11 +196,14 @@ func (c *contribution) task(ch Challenge) *Task {
 		Assignment: c.assignment, Challenge: ch, Theta: c.theta, Shards: c.shards}
 }
 
-// checked runs the whole check of a contribution: the first on duty draws, and if it fails the others confirm.
-func (c *contribution) checked() CheckRecord {
+// checked runs a whole check of a contribution: the first on duty draws, and if it fails the others confirm.
+func (c *contribution) checked() CheckRecord { return c.checkedBy(0) }
+
+// checkedBy is checked with the draw of another, by its place in the order of duty.
+func (c *contribution) checkedBy(place int) CheckRecord {
 	w := c.w
 	w.t.Helper()
-	order := c.duty()
+	order := slices.Concat(c.duty()[place:], c.duty()[:place])
 	rec := CheckRecord{Draw: c.draw(order[0])}
 	w.append(LeafDraw, rec.Draw)
 	ch := ChallengeOf(w.spec, w.params, &rec.Draw.Body, c.peer(), c.assignment.Steps)

@@ -205,6 +205,44 @@ func TestLogFailedWrite(t *testing.T) {
 	}
 }
 
+// Readers see a whole tree at every size while the log grows.
+func TestLogConcurrent(t *testing.T) {
+	l := openTestLog(t, t.TempDir(), 1)
+	defer l.Close()
+	const n = 60
+	errs := make(chan error, 1)
+	go func() {
+		for i := 1; i < n; i++ {
+			if err := l.Append(uint64(i), testLeaf(i)); err != nil {
+				errs <- err
+				return
+			}
+		}
+		errs <- nil
+	}()
+	for size := uint64(1); size < n; size = l.Size() {
+		root, err := l.Root(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := l.Inclusion(size-1, size)
+		if err != nil || path.Check(protocol.LeafHash(testLeaf(int(size-1))), root) != nil {
+			t.Fatalf("leaf %d of %d: %v", size-1, size, err)
+		}
+		select {
+		case err := <-errs:
+			if err != nil || l.Size() != n {
+				t.Fatalf("%d leaves, %v", l.Size(), err)
+			}
+			return
+		default:
+		}
+	}
+	if err := <-errs; err != nil {
+		t.Fatal(err)
+	}
+}
+
 type files struct{ leaves, hashes []byte }
 
 func readLog(t *testing.T, dir string) files {
