@@ -13,21 +13,22 @@
 // Raft orders records and survives crashes; it believes its leader. Therefore nothing here rests on the leader's word:
 // every record but Tick is signed by its author and verified by every replica, statements are final only with t of n
 // signatures, Open, Freeze and RevealSet follow from the log and are derived by every replica for itself, and the time
-// that a leader logs can hurry a phase only as far as the aggregators' own clocks let them sign (MaySign).
+// that a leader logs can end the training or the revealing of a round only when t aggregators' own clocks agree
+// (MaySign). A lying leader can still call verifiers late, by false time, and hold records back.
 //
 // # Phases of a round
 //
-//	             enough peers, and the
-//	             checks of round r-W ended     t signatures           all committed, or deadline
-//	  waiting ------------------------> opening --------> train -----------------------------> freezing
-//	     ^                                                                                        | t signatures
-//	     | round r+1                                                                              v
-//	     |            t equal results           t signatures             all attested by t, or deadline
-//	     +------ merge <------------- revealing <----------------------------------------------- reveal
-//	     |         |
-//	     |         +-- meanwhile, from the RevealSet on: draws, verdicts, confirmations
-//	     v after the last round
-//	  draining --> finished, when every check has ended and every epoch is settled
+//	           enough peers, and the
+//	           checks of round r-W ended     t signatures           all committed, or deadline
+//	waiting ------------------------> opening --------> train -----------------------------> freezing
+//	   ^                                                                                        | t signatures
+//	   | round r+1                                                                              v
+//	   |            t equal results           t signatures             all attested by t, or deadline
+//	   +------ merge <------------- revealing <----------------------------------------------- reveal
+//	   |         |
+//	   |         +-- meanwhile, from the RevealSet on: draws, verdicts, confirmations
+//	   v after the last round
+//	draining --> finished, when every check has ended and every epoch is settled
 //
 // The statement under signature is fixed at one place in the log, when the condition above its arrow first holds, and
 // does not change any more. Hence a run's statements depend on who took part, not on the order or the moment of

@@ -9,22 +9,31 @@ import (
 
 // MaySign is the signer's own guard before a Cosign: it uses the local clock and the local promises, which the log does
 // not know. It returns nil, or a refusal: ErrDiffers for a statement that the machine does not await, or a Freeze that
-// lacks a commit which this aggregator gave a receipt for; ErrEarly for a Freeze before the local deadline while
-// commits are missing, which is to be asked again later.
+// lacks a commit which this aggregator gave a receipt for; ErrEarly for a Freeze before the local deadline while commits
+// are missing, or a RevealSet while reveals are, which is to be asked again later. So a leader that logs a false time
+// cannot cut a phase short.
 //
-// opened is the local time at which this node saw the round's Open become final, or at which it started if that was
-// later. receipts are the digests of the commits of this round that it gave receipts for: give one only after the commit
-// is in the log, and the Freeze always holds it, unless the log forked.
-func (m *Machine) MaySign(s *protocol.Statement, now, opened time.Time, receipts []protocol.Digest) error {
+// since is the local time at which this node saw the statement before this one become final, or at which it started if
+// that was later. receipts are the digests of the commits of this round that it gave receipts for: give one only after
+// the commit is in the log, and the Freeze always holds it, unless the log forked.
+func (m *Machine) MaySign(s *protocol.Statement, now, since time.Time, receipts []protocol.Digest) error {
 	if s.Kind == protocol.KindCertificate && m.s.Phase == PhaseMerge && !m.emptySet() {
 		return m.checkCertificate(s)
 	}
 	if len(m.s.Ballots) == 0 || m.s.Ballots[0].Statement.Digest() != s.Digest() {
 		return refuse(ErrDiffers, "sign %s of round %d, which the log does not ask for", s.Kind, s.Round)
 	}
-	if s.Kind != protocol.KindFreeze {
-		return nil
+	switch s.Kind {
+	case protocol.KindFreeze:
+		return m.mayFreeze(s, now, since, receipts)
+	case protocol.KindRevealSet:
+		missing := func(e entry) bool { return e.Commit != nil && e.Reveal == nil && !e.Bad }
+		return m.patient(s, now, since.Add(m.cfg.Spec.Deadlines.RevealFor()), missing)
 	}
+	return nil
+}
+
+func (m *Machine) mayFreeze(s *protocol.Statement, now, since time.Time, receipts []protocol.Digest) error {
 	body, err := protocol.DecodeBody[protocol.Freeze](s)
 	if err != nil {
 		return refuse(ErrInvalid, "%v", err)
@@ -39,8 +48,13 @@ func (m *Machine) MaySign(s *protocol.Statement, now, opened time.Time, receipts
 		wait *= 2
 	}
 	missing := func(e entry) bool { return e.Commit == nil && m.peer(e.Peer).Active }
-	if now.Before(opened.Add(wait)) && slices.ContainsFunc(m.round(s.Round).Entries, missing) {
-		return refuse(ErrEarly, "sign Freeze of round %d with commits missing, %s before the deadline", s.Round, opened.Add(wait).Sub(now))
+	return m.patient(s, now, since.Add(wait), missing)
+}
+
+// patient refuses before the deadline while something is missing.
+func (m *Machine) patient(s *protocol.Statement, now, deadline time.Time, missing func(entry) bool) error {
+	if now.Before(deadline) && slices.ContainsFunc(m.round(s.Round).Entries, missing) {
+		return refuse(ErrEarly, "sign %s of round %d while not all is in, %s before the deadline", s.Kind, s.Round, deadline.Sub(now))
 	}
 	return nil
 }

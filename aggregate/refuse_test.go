@@ -401,7 +401,18 @@ func TestMaySign(t *testing.T) {
 	if err := p.m.MaySign(&other, start.Add(time.Hour), start, nil); !errors.Is(err, aggregate.ErrDiffers) {
 		t.Errorf("another freeze: %v", err)
 	}
-	p.statements(3)
+	p.statements(2)
+	p.tick(1)
+	p.tick(30) // nobody revealed
+	set := duty[aggregate.DutySign](p, 0).Statement
+	if err := p.m.MaySign(&set, start.Add(30*time.Second-1), start, nil); !errors.Is(err, aggregate.ErrEarly) {
+		t.Errorf("reveal set before the own deadline: %v", err)
+	}
+	if err := p.m.MaySign(&set, start.Add(30*time.Second), start, nil); err != nil {
+		t.Errorf("reveal set after the own deadline: %v", err)
+	}
+	p = newPlay(t, nil)
+	toMerge(p)
 	cert := p.w.Certify(duty[aggregate.DutyMerge](p, 0))
 	if err := p.m.MaySign(&cert, start, start, nil); err != nil {
 		t.Errorf("certificate: %v", err)
