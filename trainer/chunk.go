@@ -13,8 +13,8 @@ func chunksOf(params int) int { return delta.Chunks(params) }
 
 // CheckChunk repeats the encoding of an opened codec chunk: theta is that chunk of the public theta_r, payload its bytes
 // in the revealed shard. It returns nil if the payload and the error feedback after it are what the opened values encode
-// to, else an error that wraps ErrChunkMismatch, or ErrMalformed for vectors of the wrong length. The paths of the
-// opening are the caller's to check.
+// to, else an error that wraps ErrChunkMismatch, or ErrMalformed for vectors of the wrong length. The caller
+// checks the paths of the opening, and that Before is empty exactly if TraceStart.Feedback is zero.
 func CheckChunk(codec delta.Codec, theta []float32, o *protocol.ChunkOpening, payload []byte) error {
 	n := len(theta)
 	u, err := parseFloats("opened theta", o.Theta, n)

@@ -4,8 +4,9 @@ import "errors"
 
 // Errors that callers decide on.
 var (
-	// ErrDiverged means that a loss, gradient or state is NaN or infinite, or that the update is too large to encode. The
-	// contribution has no weight; a replay that finds it has found no cheat.
+	// ErrDiverged means that a loss, gradient or state is NaN or infinite, or that the update is too large to encode. Train
+	// never returns such a contribution: the peer sits the round out. So a replay of a committed segment that ends in it
+	// has found a mismatch.
 	ErrDiverged = errors.New("training diverged")
 	// ErrClosed is returned by a Device after Close.
 	ErrClosed = errors.New("device is closed")

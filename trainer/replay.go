@@ -29,6 +29,9 @@ func (d *Device) ReplayOpening(ctx context.Context, a protocol.Assignment, segme
 	}
 	from := StartState(theta)
 	if segment > 0 && d.spec.Verify.Kind == "segment" {
+		if o == nil {
+			return end, fmt.Errorf("%w: no state opened for segment %d", ErrMalformed, segment)
+		}
 		var err error
 		if from, err = OpenedState(o, d.Params()); err != nil {
 			return end, err

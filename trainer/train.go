@@ -22,7 +22,8 @@ type TrainOptions struct {
 	// Store keeps what openings need. Without one the contribution keeps it in memory.
 	Store *ContributionStore
 
-	// OnStep, if not nil, is called after each step, from 0, with its training loss in nats per token.
+	// OnStep, if not nil, is called after each step, from 0, with its training loss in nats per token. It must
+	// not wait for the Device, which is busy.
 	OnStep func(step uint32, loss float32)
 }
 

@@ -23,7 +23,6 @@ func TestTraceRootIsAFunctionOfTheAssignment(t *testing.T) {
 	var text string
 	for threads := 1; threads <= 3; threads++ {
 		b := newBench(t, threads, nil)
-		// The run spec's digest holds the manifest's: leave the zero one, so that only the engine decides.
 		c := b.train(t, b.assignment(1, 7), b.options(1))
 		got := fmt.Sprintf("run %v\ngenesis %v\ntrace %v\nlosses %v\n", b.run, Root(b.theta), c.Root(), c.Losses)
 		if text == "" {
@@ -105,6 +104,12 @@ func TestReplaySeesOneBit(t *testing.T) {
 	o.M = o.M[4:]
 	if _, err := b.ReplayOpening(ctx, a, 2, b.theta, o); !errors.Is(err, ErrMalformed) {
 		t.Fatalf("short moments: %v", err)
+	}
+	if _, err := b.ReplayOpening(ctx, a, 2, b.theta, nil); !errors.Is(err, ErrMalformed) {
+		t.Fatalf("no opening: %v", err)
+	}
+	if _, err := b.ReplayOpening(ctx, a, 4, b.theta, o); !errors.Is(err, ErrAssignment) {
+		t.Fatalf("segment 4 of 4: %v", err)
 	}
 }
 
