@@ -141,7 +141,9 @@ func (m *Machine) votable(r *round, s *protocol.Signed[protocol.Verdict]) (*entr
 		return nil, nil, refuse(ErrDiffers, "verdict on %s, which has no contribution in round %d", v.Peer.Short(), v.Round)
 	}
 	i := slices.IndexFunc(e.Check.Slots, func(sl slot) bool { return sl.Verifier == v.Drawer })
-	if i < 0 {
+	if i < 0 && slices.Contains(r.Faulted, v.Drawer) {
+		return nil, nil, refuse(ErrLate, "verdict on %s in round %d for %s, whose duty may have passed on", v.Peer.Short(), v.Round, v.Drawer.Short())
+	} else if i < 0 {
 		return nil, nil, refuse(ErrDiffers, "verdict on %s in round %d for %s, which owes no check of it", v.Peer.Short(), v.Round, v.Drawer.Short())
 	}
 	sl := &e.Check.Slots[i]

@@ -229,6 +229,12 @@ func TestRefusals(t *testing.T) {
 			p.must(p.w.Verdict(p.w.Aggs[i], d, protocol.Mismatch))
 			return p.w.Verdict(p.w.Aggs[i], d, protocol.Passed)
 		}, aggregate.ErrDiffers},
+		{"verdict after the duty passed on", toCheck, func(p *play) []byte {
+			i, d := verifier(p)
+			p.tick(1)
+			p.tick(20)
+			return p.w.Verdict(p.w.Aggs[i], d, protocol.Passed)
+		}, aggregate.ErrLate},
 		{"verdict before the draw", toCheck, func(p *play) []byte {
 			v := p.m.View().Rounds[0].Checks[0]
 			return verdictFor(p, v.Slots[0].Verifier, aggregate.DutyCheck{Peer: v.Peer, Drawer: v.Slots[0].Verifier})

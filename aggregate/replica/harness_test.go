@@ -175,7 +175,7 @@ func (g *group) config(i int) Config {
 			defer g.mu.Unlock()
 			g.applied[i] = append(g.applied[i], a)
 		},
-		Timing: Timing{Heartbeat: 150 * time.Millisecond, Election: 150 * time.Millisecond, Lease: 100 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
+		Timing: Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
 	}
 }
 
