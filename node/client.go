@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"drystone/aggregate"
 	"drystone/gossip"
 	"drystone/ledger/chain"
 	"drystone/protocol"
@@ -166,4 +167,18 @@ func (c *Client) VerifyContracts(ctx context.Context) error {
 		return err
 	}
 	return chain.NewClient(rpc).Verify(ctx, deploymentOf(c.run, c.Genesis().Ledger), params)
+}
+
+// Run returns the RunID.
+func (c *Client) Run() protocol.Digest { return c.run }
+
+// AwaitFinished asks until the run is over: every check ended, every epoch settled.
+func (c *Client) AwaitFinished(ctx context.Context) error {
+	return retry(ctx, time.Second, func() error {
+		s, err := c.Status(ctx)
+		if err == nil && s.View.Phase != aggregate.PhaseFinished {
+			err = fmt.Errorf("the run is in phase %s", s.View.Phase)
+		}
+		return err
+	})
 }

@@ -40,11 +40,15 @@ type Local struct {
 	Dataset     *trainer.Dataset
 	Aggregators []*Aggregator // the founder first
 	Trainers    []*Trainer
+	spec        *protocol.RunSpec
 }
+
+// Spec returns the run's spec.
+func (l *Local) Spec() *protocol.RunSpec { return l.spec }
 
 // StartLocal founds the run and starts every role. It returns when all trainers have joined.
 func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
-	l = &Local{}
+	l = &Local{spec: &cfg.Spec}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())

@@ -223,3 +223,6 @@ func (t *Trainer) Payout() protocol.Address { return t.payout }
 
 // Close stops training and releases the directory. The round under way is lost, nothing else.
 func (t *Trainer) Close() error { return t.member.close() }
+
+// ID returns the peer's key.
+func (t *Trainer) ID() protocol.PeerID { return t.cfg.Key.ID() }

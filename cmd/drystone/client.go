@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"drystone/node"
+	"drystone/protocol"
+)
+
+// dialTimeout bounds how long a command that only asks waits for the run.
+const dialTimeout = 60 * time.Second
+
+func dial(ctx context.Context, t *terminal, link string) (*node.Client, error) {
+	l, err := parseLink(link)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return node.Dial(ctx, l, t.log)
+}
+
+type statusCmd struct {
+	Link string `arg:"" help:"Run link."`
+	JSON bool   `help:"Print one JSON object."`
+}
+
+// Run shows how a run stands, in the words of one aggregator.
+func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
+	client, err := dial(ctx, t, c.Link)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, s)
+	}
+	leader := "none"
+	if s.Leader != nil {
+		leader = s.Leader.Short()
+	}
+	fmt.Fprintf(t.out, "run     %s  %s\nphase   %s, round %d of %d, leader %s\nlog     %d leaves\npeers\n", s.Run, s.Name, s.View.Phase, s.View.Round, s.Rounds, leader, s.View.LogSize)
+	for _, p := range s.View.Peers {
+		state := "away"
+		switch {
+		case p.Convicted:
+			state = fmt.Sprintf("convicted (round %d)", p.Refuted)
+		case p.Active:
+			state = "training"
+		}
+		fmt.Fprintf(t.out, "  %s  %-22s %10d tokens in %d rounds  payout %s\n", p.ID, state, p.Tokens, p.Rounds, p.Payout)
+	}
+	fmt.Fprintln(t.out, "aggregators")
+	for _, a := range s.View.Aggregators {
+		fmt.Fprintf(t.out, "  %s  %d checks, %d faults\n", a.ID, a.Checks, a.Faults)
+	}
+	return nil
+}
+
+type proofCmd struct {
+	Link  string `arg:"" help:"Run link."`
+	Peer  string `required:"" help:"Peer ID of the contributor."`
+	Round uint32 `required:"" help:"Round of the contribution."`
+	Out   string `short:"o" help:"File to write; default: standard output." type:"path"`
+}
+
+// Run fetches a proof.
+func (c *proofCmd) Run(ctx context.Context, t *terminal) error {
+	peer, err := protocol.ParsePeerID(c.Peer)
+	if err != nil {
+		return fmt.Errorf("%w: --peer: %w", errUsage, err)
+	}
+	client, err := dial(ctx, t, c.Link)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	data, err := client.Proof(ctx, c.Round, peer)
+	if err != nil {
+		return err
+	}
+	if c.Out == "" {
+		_, err = t.out.Write(data)
+		return err
+	}
+	return os.WriteFile(c.Out, data, 0o644)
+}
+
+type claimCmd struct {
+	Link    string `arg:"" help:"Run link."`
+	Account string `help:"Account to be paid, 0x...; default: that of the key file." xor:"who"`
+	Key     string `help:"Key file whose account is to be paid." type:"path" xor:"who"`
+	keyless
+	JSON bool `help:"Print one JSON object."`
+}
+
+// keyless adds the passphrase flag alone.
+type keyless struct {
+	PasswordFile string `help:"File whose first line is the key's passphrase." type:"path"`
+}
+
+// Run claims. Anyone may claim for an account: the money can only go there, and the ledger host pays the gas.
+func (c *claimCmd) Run(ctx context.Context, t *terminal) error {
+	account, err := c.account(t)
+	if err != nil {
+		return err
+	}
+	client, err := dial(ctx, t, c.Link)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.VerifyContracts(ctx); err != nil {
+		return fmt.Errorf("the run's contracts are not what its spec says, do not rely on them: %w", err)
+	}
+	claim, err := client.Claim(ctx, account)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, claim)
+	}
+	_, err = fmt.Fprintf(t.out, "paid %s to %s, which now holds %s; gas was paid by the ledger host %s\n",
+		tokens(decimal(claim.Paid)), account, tokens(decimal(claim.Balance)), claim.GasBy.Short())
+	return err
+}
+
+func (c *claimCmd) account(t *terminal) (protocol.Address, error) {
+	if c.Key != "" {
+		f := keyFlags{PasswordFile: c.PasswordFile}
+		k, err := node.ReadKey(c.Key, func() (string, error) { return f.passphrase(t, "Passphrase of "+c.Key) })
+		if err != nil {
+			return protocol.Address{}, err
+		}
+		return k.ID().Address()
+	}
+	if c.Account == "" {
+		return protocol.Address{}, fmt.Errorf("%w: name --account or --key", errUsage)
+	}
+	a, err := protocol.ParseAddress(c.Account)
+	if err != nil {
+		return a, fmt.Errorf("%w: --account: %w", errUsage, err)
+	}
+	return a, nil
+}
+
+type exportCmd struct {
+	Source string `arg:"" help:"Run link, or an aggregator's data directory."`
+	Round  int64  `help:"Round at whose start the model is taken; default the newest." default:"-1"`
+	Out    string `short:"o" help:"Directory to write." default:"model" type:"path"`
+	JSON   bool   `help:"Print one JSON object."`
+}
+
+// Run writes model.safetensors and config.json.
+func (c *exportCmd) Run(ctx context.Context, t *terminal) error {
+	spec, run, round, theta, err := c.load(ctx, t)
+	if err != nil {
+		return err
+	}
+	if err := node.Export(c.Out, spec, run, round, theta); err != nil {
+		return err
+	}
+	file := filepath.Join(c.Out, "model.safetensors")
+	if c.JSON {
+		return writeJSON(t.out, map[string]any{"run_id": run, "round": round, "params": len(theta), "file": file})
+	}
+	_, err = fmt.Fprintf(t.out, "%s: %d parameters after %d rounds of run %s\n", file, len(theta), round, run.Short())
+	return err
+}
+
+func (c *exportCmd) load(ctx context.Context, t *terminal) (*protocol.RunSpec, protocol.Digest, uint32, []float32, error) {
+	if info, err := os.Stat(c.Source); err == nil && info.IsDir() {
+		return node.OpenModel(c.Source, c.Round)
+	}
+	client, err := dial(ctx, t, c.Source)
+	if err != nil {
+		return nil, protocol.Digest{}, 0, nil, err
+	}
+	defer client.Close()
+	round := uint32(max(c.Round, 0))
+	if c.Round < 0 {
+		round = client.Rounds()
+	}
+	theta, err := client.Model(ctx, round)
+	return client.Spec(), client.Run(), round, theta, err
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"drystone/node"
+	"drystone/protocol"
+)
+
+type joinCmd struct {
+	Link string `arg:"" help:"Run link."`
+	roleFlags
+	Payout string `help:"Account that earnings go to, 0x...; may be a cold wallet. Default: the key's own."`
+	JSON   bool   `help:"Print one JSON object at the end."`
+}
+
+// joinResult is what --json prints.
+type joinResult struct {
+	RunID   protocol.Digest  `json:"run_id"`
+	Peer    protocol.PeerID  `json:"peer"`
+	Account protocol.Address `json:"account"`
+	Rounds  int              `json:"rounds"` // that this process took part in
+	Tokens  uint64           `json:"tokens"` // trained by this process
+	Earned  string           `json:"earned"` // smallest units, over the whole run
+	Balance string           `json:"onchain_balance"`
+}
+
+// Run trains until the run is over or the person has had enough.
+func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
+	link, err := parseLink(c.Link)
+	if err != nil {
+		return err
+	}
+	show := newProgress(t, &protocol.RunSpec{}, 1)
+	defer show.close()
+	cfg, err := c.config(t, home("join", link.Run.Short()), nil)
+	if err != nil {
+		return err
+	}
+	tc := node.TrainerConfig{Config: cfg}
+	if c.Payout != "" {
+		if tc.Payout, err = protocol.ParseAddress(c.Payout); err != nil {
+			return fmt.Errorf("%w: --payout: %w", errUsage, err)
+		}
+	}
+	r := joinResult{RunID: link.Run, Peer: cfg.Key.ID()}
+	tc.OnEvent = func(e node.Event) {
+		switch e.Kind {
+		case node.EventTrained:
+			r.Rounds, r.Tokens = r.Rounds+1, r.Tokens+e.Count
+			show.line("round %d: trained %d tokens, loss %.3f", e.Round, e.Count, e.Loss)
+		case node.EventStep:
+			show.status("round %d: step %d, loss %.3f", e.Round, e.Step, e.Loss)
+		default:
+			show.notable(e)
+		}
+	}
+	show.line("joining run %s as %s", link.Run.Short(), cfg.Key.ID())
+	tr, err := node.OpenTrainer(ctx, tc, link)
+	if err != nil {
+		return err
+	}
+	r.Account = tr.Payout()
+	show.line("joined; earnings go to %s. Ctrl-C leaves: only the round under way is lost", r.Account)
+	select {
+	case <-tr.Finished():
+		err = tr.Err()
+	case <-ctx.Done():
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		err = errors.Join(ctx.Err(), tr.Leave(leave))
+		cancel()
+	}
+	if err == nil {
+		err = c.collect(ctx, t, show, &r)
+	}
+	if err = errors.Join(err, tr.Close()); err != nil {
+		return err
+	}
+	show.close()
+	return c.report(t, &r)
+}
+
+// collect waits until the run has settled everything and has the earnings paid. The trainer keeps running meanwhile: its
+// last contributions are still being checked.
+func (c *joinCmd) collect(ctx context.Context, t *terminal, show *progress, r *joinResult) error {
+	show.line("training is over; waiting for the last checks and the settlement")
+	client, err := dial(ctx, t, c.Link)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.AwaitFinished(ctx); err != nil {
+		return err
+	}
+	owed, err := client.Account(ctx, r.Account)
+	if err != nil {
+		return err
+	}
+	r.Earned = owed.Earned
+	if decimal(owed.Earned).Sign() > 0 {
+		claim, err := client.Claim(ctx, r.Account)
+		if err != nil {
+			return fmt.Errorf("%w; nothing is lost, try \"drystone claim\" later", err)
+		}
+		show.line("gas was paid by the ledger host %s", claim.GasBy.Short())
+	}
+	balance, err := client.Balance(ctx, r.Account)
+	if err != nil {
+		return err
+	}
+	r.Balance = balance.String()
+	return nil
+}
+
+func (c *joinCmd) report(t *terminal, r *joinResult) error {
+	if c.JSON {
+		return writeJSON(t.out, r)
+	}
+	_, err := fmt.Fprintf(t.out, "trained %d tokens in %d rounds, earned %s, on-chain balance of %s is %s\n", r.Tokens, r.Rounds, tokens(decimal(r.Earned)), r.Account, tokens(decimal(r.Balance)))
+	return err
+}

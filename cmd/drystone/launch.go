@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"drystone/gossip"
+	"drystone/node"
+	"drystone/protocol"
+)
+
+// roleFlags are what every role of a run takes.
+type roleFlags struct {
+	keyFlags
+	Dir      string   `help:"Data directory, for this process alone." type:"path"`
+	Listen   []string `help:"Multiaddr to listen on, such as /ip4/0.0.0.0/tcp/4001; default loopback only, any free port." sep:"none"`
+	Announce []string `help:"Multiaddr to announce instead, such as a router's public address." sep:"none"`
+	Threads  int      `help:"Threads of the compute device; default all." default:"0"`
+}
+
+func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node.Config, error) {
+	if f.Dir == "" {
+		f.Dir = defaultDir
+	}
+	key, err := f.open(t, f.Dir)
+	if err != nil {
+		return node.Config{}, err
+	}
+	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Threads: f.Threads, Log: t.log}
+	if show != nil {
+		c.OnEvent = show.event
+	}
+	if c.Threads == 0 {
+		c.Threads = runtime.NumCPU()
+	}
+	return c, nil
+}
+
+// home is where data directories go by default.
+func home(parts ...string) string {
+	base, err := os.UserHomeDir()
+	if err != nil {
+		base = "."
+	}
+	return filepath.Join(append([]string{base, ".drystone"}, parts...)...)
+}
+
+type launchCmd struct {
+	Spec string   `arg:"" optional:"" help:"Run spec; see --template." type:"path"`
+	Data []string `help:"Text to train on; default: Newton's Opticks from the Go installation." type:"path"`
+	roleFlags
+	Local        int  `help:"For trying out: run everything in this one process, with this many trainers."`
+	Template     bool `help:"Print a run spec to start from, and exit."`
+	ExitWhenDone bool `help:"Exit when the run is over and paid, instead of serving claims until interrupted."`
+}
+
+// Run founds a run, or takes it up again after a restart.
+func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Template {
+		_, err := fmt.Fprint(t.out, node.SpecTemplate())
+		return err
+	}
+	if c.Spec == "" {
+		return fmt.Errorf("%w: name a run spec; \"drystone launch --template > run.toml\" makes one", errUsage)
+	}
+	spec := node.DefaultSpec()
+	text, err := os.ReadFile(c.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: run spec: %w", errUsage, err)
+	}
+	if err := protocol.ParseTOML(c.Spec, text, &spec); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	data, found, err := node.LoadCorpus(c.Data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	named := spec.Data.Manifest
+	spec = node.WithData(spec, data)
+	if !named.IsZero() && named != spec.Data.Manifest {
+		return fmt.Errorf("%w: %s names another dataset than --data gives; leave data.manifest out", errUsage, c.Spec)
+	}
+	show := newProgress(t, &spec, 0)
+	defer show.close()
+	show.line("corpus: %s", found)
+	cfg, err := c.config(t, home("launch"), show)
+	if err != nil {
+		return err
+	}
+	if spec.Founder != (protocol.PeerID{}) && spec.Founder != cfg.Key.ID() {
+		return fmt.Errorf("%w: %s names the founder %s, but the key is %s", errUsage, c.Spec, spec.Founder, cfg.Key.ID())
+	}
+	spec.Founder = cfg.Key.ID()
+	if err := spec.Validate(); err != nil {
+		return fmt.Errorf("%w: %s: %w", errUsage, c.Spec, err)
+	}
+	if c.Local > 0 {
+		return c.local(ctx, t, show, cfg, spec, data)
+	}
+	return c.found(ctx, t, show, cfg, spec, data)
+}
+
+// found runs the founder's aggregator and the ledger.
+func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg node.Config, spec protocol.RunSpec, data []byte) error {
+	run, err := spec.ID()
+	if err != nil {
+		return err
+	}
+	cfg.Data = data
+	cfg.OnListen = func(l gossip.Link) {
+		fmt.Fprintln(t.out, l)
+		show.line("the line above is the run link: give it to %d more aggregators (drystone aggregate LINK) and to trainers (drystone join LINK)", spec.Quorum.Aggregators-1)
+	}
+	a, err := node.OpenAggregator(ctx, cfg, gossip.Link{Run: run}, &spec)
+	if err != nil {
+		return err
+	}
+	err = watch(ctx, show, a, c.ExitWhenDone)
+	return errors.Join(err, a.Close())
+}
+
+// local composes all roles here. Its other aggregators' keys are derived from the founder's.
+func (c *launchCmd) local(ctx context.Context, t *terminal, show *progress, cfg node.Config, spec protocol.RunSpec, data []byte) error {
+	show.line("all %d aggregators run in this one process: this is for trying out, nobody checks anybody else", spec.Quorum.Aggregators)
+	lc := node.LocalConfig{Spec: spec, Data: data, Dir: cfg.Dir, Threads: cfg.Threads, Log: t.log, OnEvent: show.event, Aggregators: []protocol.Key{cfg.Key}}
+	for i := 1; i < spec.Quorum.Aggregators; i++ {
+		k, err := deriveKey(cfg.Key, fmt.Sprintf("aggregator/%d", i))
+		if err != nil {
+			return err
+		}
+		lc.Aggregators = append(lc.Aggregators, k)
+	}
+	for i := range c.Local {
+		k, err := deriveKey(cfg.Key, fmt.Sprintf("trainer/%d", i))
+		if err != nil {
+			return err
+		}
+		lc.Trainers = append(lc.Trainers, node.LocalTrainer{Key: k})
+	}
+	l, err := node.StartLocal(ctx, lc)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, l.Link)
+	err = watch(ctx, show, l.Aggregators[0], c.ExitWhenDone)
+	return errors.Join(err, l.Close())
+}
+
+func deriveKey(k protocol.Key, purpose string) (protocol.Key, error) {
+	b, err := k.Derive("local/"+purpose, 32)
+	if err != nil {
+		return protocol.Key{}, err
+	}
+	return protocol.NewKey([32]byte(b))
+}
+
+// watch prints rounds until the run is over, and then, unless it may exit, keeps serving until interrupted.
+func watch(ctx context.Context, show *progress, a *node.Aggregator, exit bool) error {
+	over := a.Finished()
+	for {
+		select {
+		case round := <-show.certified:
+			loss, err := a.HeldOutLoss(ctx, round+1, heldOutRound)
+			if err != nil {
+				return err
+			}
+			show.round(round, loss)
+		case <-over:
+			if len(show.certified) > 0 {
+				continue
+			}
+			show.line("the run is over; its digest is %s", a.View().Model)
+			if exit {
+				return nil
+			}
+			show.line("serving claims, proofs and the model until interrupted")
+			over = nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+type aggregateCmd struct {
+	Link string `arg:"" help:"Run link."`
+	roleFlags
+	ExitWhenDone bool `help:"Exit when the run is over, instead of serving until interrupted."`
+}
+
+// Run offers an aggregator and takes part until interrupted.
+func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
+	link, err := parseLink(c.Link)
+	if err != nil {
+		return err
+	}
+	show := newProgress(t, &protocol.RunSpec{}, 0)
+	defer show.close()
+	cfg, err := c.config(t, home("aggregate", link.Run.Short()), nil)
+	if err != nil {
+		return err
+	}
+	cfg.OnEvent = show.notable
+	cfg.OnListen = func(l gossip.Link) { show.line("listening; this aggregator's link is %s", l) }
+	a, err := node.OpenAggregator(ctx, cfg, link, nil)
+	if err != nil {
+		return err
+	}
+	show.line("the run is founded; taking part")
+	select {
+	case <-a.Finished():
+		show.line("the run is over; its digest is %s", a.View().Model)
+		if !c.ExitWhenDone {
+			show.line("serving proofs and the model until interrupted")
+			<-ctx.Done()
+		}
+	case <-ctx.Done():
+	}
+	return a.Close()
+}

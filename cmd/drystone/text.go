@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"drystone/gossip"
+)
+
+// oneLine folds an error of several lines.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// isTerminal reports whether a stream is one that a person looks at.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// tokens renders smallest units as tokens with up to 4 decimals.
+func tokens(units *big.Int) string {
+	one := new(big.Int).Exp(big.NewInt(10), big.NewInt(18), nil)
+	whole, rest := new(big.Int).QuoRem(units, one, new(big.Int))
+	frac := new(big.Int).Quo(rest, new(big.Int).Exp(big.NewInt(10), big.NewInt(14), nil))
+	return fmt.Sprintf("%s.%04d", whole, frac.Int64())
+}
+
+// decimal parses smallest units.
+func decimal(s string) *big.Int {
+	v, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		return new(big.Int)
+	}
+	return v
+}
+
+func parseLink(s string) (gossip.Link, error) {
+	link, err := gossip.ParseLink(s)
+	if err != nil {
+		return link, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return link, nil
+}
+
+// printable shows sampled bytes as text on few lines.
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if r < ' ' || r == 0x7f || r == '\ufffd' {
+			return '.'
+		}
+		return r
+	}, strings.ToValidUTF8(string(b), "."))
+}
