@@ -175,18 +175,19 @@ func (h *Host) call(ctx context.Context, to protocol.PeerID, name string, req []
 		}
 		return nil, err
 	}
-	return resp, s.Close()
+	s.Close() // the response is complete: that the other side has gone already is no error
+	return resp, nil
 }
 
 // exchange writes the request and reads the response.
 func exchange(s network.Stream, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
-	// A refusal can come before the request is read: look for it even if writing fails.
+	// The answer can come before the request is read to its end, and then writing fails: look for it all the same.
 	_, writeErr := s.Write(appendFrame(nil, req))
 	if writeErr == nil {
 		writeErr = s.CloseWrite()
 	}
 	resp, err := readResponse(s, to, name, maxResp)
-	if err != nil && !errors.Is(err, ErrRemote) && writeErr != nil {
+	if writeErr != nil && err != nil && !errors.Is(err, ErrRemote) && !errors.Is(err, ErrTooLarge) {
 		return nil, fmt.Errorf("write request: %w", writeErr)
 	}
 	return resp, err

@@ -32,7 +32,7 @@ type Config struct {
 	Bootstrap []string // multiaddrs ending in /p2p/ID, kept connected for as long as the host lives
 
 	Peers       int           // connections to aim for and to trim back to; default 64
-	MessageRate int           // messages per second that one neighbour may forward, twice that in a burst; default 2000
+	MessageRate int           // messages per second that one neighbour may forward, twice that in a burst; default 1000
 	ByteRate    int           // bytes per second that one neighbour may forward, twice that in a burst; default 64 MiB
 	HoldFor     time.Duration // how long a message with verdict Later waits; default 30 s
 	HoldBytes   int           // bytes of waiting messages, of which one neighbour may use a quarter; default 128 MiB
@@ -58,7 +58,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	orDefault(&cfg.Peers, 64)
-	orDefault(&cfg.MessageRate, 2000)
+	orDefault(&cfg.MessageRate, 1000)
 	orDefault(&cfg.ByteRate, 64<<20)
 	orDefault(&cfg.HoldFor, 30*time.Second)
 	orDefault(&cfg.HoldBytes, 128<<20)

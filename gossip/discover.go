@@ -39,7 +39,7 @@ next:
 	return out, nil
 }
 
-// lookAgain starts a round of discovery now.
+// lookAgain starts a round of discovery soon.
 func (h *Host) lookAgain() {
 	select {
 	case h.wake <- struct{}{}:
@@ -59,17 +59,21 @@ func (h *Host) discover(boot []peer.AddrInfo) {
 		if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
 			h.dial(h.exchange())
 		}
+		ended := time.Now()
 		timer := time.NewTimer(pause)
-		select {
-		case <-h.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-			pause = min(2*pause, lastExchange)
-		case <-h.wake:
-			timer.Stop()
-			pause = firstExchange
+		for waiting := true; waiting; {
+			select {
+			case <-h.ctx.Done():
+				timer.Stop()
+				return
+			case <-h.wake: // soon, but no more often than that, whatever the neighbours do
+				pause = firstExchange
+				timer.Reset(time.Until(ended.Add(firstExchange)))
+			case <-timer.C:
+				waiting = false
+			}
 		}
+		pause = min(2*pause, lastExchange)
 	}
 }
 

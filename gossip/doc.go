@@ -21,8 +21,8 @@
 //
 //	message                     1 MiB (protocol.MaxMessage)
 //	messages from a neighbour   Config.MessageRate and ByteRate, before their signatures are checked
-//	held messages               Config.HoldBytes; one neighbour a quarter of it; Config.HoldFor each
-//	queue to one neighbour      256 RPCs; queue to validation 256 messages; validations under way 2048
+//	held messages               Config.HoldBytes, each counted as 128 KiB at least; one neighbour a quarter; Config.HoldFor
+//	queue to one neighbour      256 RPCs; queue to validation 512 messages; validations under way 2048
 //	calls and streams inbound   16 per peer, 512 overall; request and response sizes by name; Config.CallTimeout
 //	calls outward               8 per peer, 256 overall; more wait
 //	connections                 trimmed to Config.Peers from twice that; libp2p's resource manager above it

@@ -8,9 +8,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
+// minHeld is the least that a held message counts for, in bytes.
+const minHeld = 128 << 10
+
 // hold keeps messages that cannot be judged yet. Gossipsub looks at the same bytes once, so a message ignored for being
 // early would be lost here and would not travel on; a validator that waits loses nothing. What waits is bounded in bytes,
-// overall and per neighbour.
+// overall and per neighbour. Each message counts for at least minHeld, so that with the default of HoldBytes at most half
+// of the places for validation are taken by waiting.
 type hold struct {
 	max     int
 	recheck *signal
@@ -53,6 +57,7 @@ func (h *hold) until(ctx context.Context, d time.Duration, src peer.ID, size int
 }
 
 func (h *hold) add(src peer.ID, size int) bool {
+	size = max(size, minHeld)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.bytes+size > h.max || h.perPeer[src]+size > h.max/4 {
@@ -64,10 +69,18 @@ func (h *hold) add(src peer.ID, size int) bool {
 }
 
 func (h *hold) remove(src peer.ID, size int) {
+	size = max(size, minHeld)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bytes -= size
 	if h.perPeer[src] -= size; h.perPeer[src] <= 0 {
 		delete(h.perPeer, src)
 	}
+}
+
+// size returns the bytes accounted for.
+func (h *hold) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bytes
 }

@@ -36,6 +36,7 @@ type Host struct {
 
 	streams *signal // a peer's subscription, pubsub stream or mesh link comes or goes
 	quota   *quota
+	dropped counter
 	hold    *hold
 	inbound *inflight // calls and streams that peers opened to us
 	outward *inflight // calls that we make
@@ -66,7 +67,8 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, id: cfg.Key.ID(), lib: lib,
 		wake:    make(chan struct{}, 1),
 		streams: newSignal(),
-		quota:   newQuota(cfg.MessageRate, cfg.ByteRate),
+		quota:   newQuota(cfg.MessageRate, cfg.ByteRate, cfg.Logger),
+		dropped: counter{log: cfg.Logger, what: "message dropped: too many wait for validation"},
 		hold:    newHold(cfg.HoldBytes),
 		inbound: newInflight(maxInboundPerPeer, maxInbound),
 		outward: newInflight(maxOutwardPerPeer, maxOutward),
@@ -94,6 +96,7 @@ func (h *Host) start(boot []peer.AddrInfo) error {
 		return err
 	}
 	h.Handle(peersCall, 0, h.servePeers)
+	h.lib.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network, network.Conn) { h.lookAgain() }})
 	if err := listen(h.lib, h.cfg.Listen); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const (
 	maxRPC         = protocol.MaxMessage + 64<<10 // a message and what gossipsub wraps it in
 	maxControlRPC  = 256 << 10
 	outboundQueue  = 256
-	validateQueue  = 256
+	validateQueue  = 512
 	maxValidations = 2048 // goroutines that validate or hold a message
 	maxTopics      = 4096 // subscriptions that one peer may announce
 )

@@ -1,19 +1,20 @@
 package gossip
 
 import (
+	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
 )
 
 // quota bounds what each neighbour may forward to us, before signatures are checked. What exceeds it is cut off the RPC;
 // control messages and subscriptions pass, so a busy neighbour stays in the mesh.
 type quota struct {
 	msgRate, byteRate float64
-	cut               atomic.Uint64
+	cut               counter
 
 	mu    sync.Mutex
 	peers map[peer.ID]*bucket
@@ -27,8 +28,9 @@ type bucket struct {
 
 const bucketSeconds = 2
 
-func newQuota(msgRate, byteRate int) *quota {
-	return &quota{msgRate: float64(msgRate), byteRate: float64(byteRate), peers: map[peer.ID]*bucket{}}
+func newQuota(msgRate, byteRate int, log *slog.Logger) *quota {
+	return &quota{msgRate: float64(msgRate), byteRate: float64(byteRate), peers: map[peer.ID]*bucket{},
+		cut: counter{log: log, what: "messages cut off: a neighbour exceeds its rate"}}
 }
 
 // inspect is gossipsub's RPC inspector. It is called by one goroutine.
@@ -39,10 +41,10 @@ func (q *quota) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	keep := rpc.Publish[:0]
 	now := time.Now()
 	for _, m := range rpc.Publish {
-		if q.take(from, len(m.GetData()), now) {
+		if q.take(from, proto.Size(m), now) {
 			keep = append(keep, m)
 		} else {
-			q.cut.Add(1)
+			q.cut.add("neighbour", from)
 		}
 	}
 	rpc.Publish = keep

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -62,7 +61,7 @@ type Topic struct {
 	name     string
 	topic    *pubsub.Topic
 	validate ValidateFunc
-	lost     atomic.Uint64
+	lost     counter
 
 	mu   sync.Mutex
 	mesh map[peer.ID]bool // gossipsub's mesh of the topic, as its tracer tells
@@ -74,7 +73,8 @@ func (h *Host) Join(name string, validate ValidateFunc) (*Topic, error) {
 	if name == "" || len(name) > maxTopicName {
 		return nil, fmt.Errorf("gossip: topic name %q: want 1 to %d characters", clip(name), maxTopicName)
 	}
-	t := &Topic{h: h, name: name, validate: validate, mesh: map[peer.ID]bool{}}
+	t := &Topic{h: h, name: name, validate: validate, mesh: map[peer.ID]bool{},
+		lost: counter{log: h.cfg.Logger, what: "message lost: a subscription's buffer is full"}}
 	if err := h.reserve(t); err != nil {
 		return nil, fmt.Errorf("gossip: join %s: %w", name, err)
 	}
@@ -173,7 +173,7 @@ func (t *Topic) wait(ctx context.Context, n int, count func() int) error {
 }
 
 // Lost returns how many messages were dropped because a subscription's buffer was full.
-func (t *Topic) Lost() uint64 { return t.lost.Load() }
+func (t *Topic) Lost() uint64 { return t.lost.n.Load() }
 
 // Message is a delivered message.
 type Message struct {

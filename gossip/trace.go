@@ -23,12 +23,14 @@ func (tr tracer) topic(name string) *Topic {
 }
 
 func (tr tracer) UndeliverableMessage(m *pubsub.Message) {
-	t := tr.topic(m.GetTopic())
-	if t == nil {
-		return
+	if t := tr.topic(m.GetTopic()); t != nil {
+		t.lost.add("topic", t.name)
 	}
-	if n := t.lost.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th, 8th...
-		tr.h.cfg.Logger.Warn("message lost: a subscription's buffer is full", "topic", t.name, "lost", n)
+}
+
+func (tr tracer) RejectMessage(m *pubsub.Message, reason string) {
+	if reason == pubsub.RejectValidationQueueFull || reason == pubsub.RejectValidationThrottled {
+		tr.h.dropped.add("topic", m.GetTopic(), "neighbour", m.ReceivedFrom)
 	}
 }
 
@@ -74,7 +76,6 @@ func (tracer) Join(string)                                          {}
 func (tracer) Leave(string)                                         {}
 func (tracer) ValidateMessage(*pubsub.Message)                      {}
 func (tracer) DeliverMessage(*pubsub.Message)                       {}
-func (tracer) RejectMessage(*pubsub.Message, string)                {}
 func (tracer) DuplicateMessage(*pubsub.Message)                     {}
 func (tracer) ThrottlePeer(peer.ID)                                 {}
 func (tracer) SendRPC(*pubsub.RPC, peer.ID)                         {}

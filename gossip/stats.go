@@ -1,0 +1,38 @@
+package gossip
+
+import (
+	"log/slog"
+	"sync/atomic"
+)
+
+// Stats are counts since the host started, of what was dropped for lack of room. Each is also logged.
+type Stats struct {
+	Cut     uint64 // messages of neighbours beyond Config.MessageRate or ByteRate
+	Dropped uint64 // messages that came faster than they could be validated
+	Lost    uint64 // deliveries to subscriptions whose buffer was full
+	Held    int    // bytes held now by the verdict Later, each message counted as at least 128 KiB
+}
+
+// Stats returns the host's counts.
+func (h *Host) Stats() Stats {
+	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.topics {
+		s.Lost += t.lost.n.Load()
+	}
+	return s
+}
+
+// counter counts losses and logs the 1st, 2nd, 4th, 8th..., so that a flood of them is no flood of lines.
+type counter struct {
+	log  *slog.Logger
+	what string
+	n    atomic.Uint64
+}
+
+func (c *counter) add(args ...any) {
+	if n := c.n.Add(1); n&(n-1) == 0 {
+		c.log.Warn(c.what, append(args, "so far", n)...)
+	}
+}
