@@ -138,6 +138,7 @@ type group struct {
 	net   *network
 	clock *clock
 	dir   string
+	bolt  bool
 	reps  []*Replica // nil where closed
 
 	mu      sync.Mutex
@@ -154,8 +155,13 @@ func (g *group) ctx() context.Context {
 }
 
 func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
+	return newGroupOn(t, tcp, false, change)
+}
+
+// newGroupOn can keep the logs in bbolt, as on Windows.
+func newGroupOn(t *testing.T, tcp, bolt bool, change func(*protocol.RunSpec)) *group {
 	g := &group{t: t, w: aggtest.New(change), net: newNetwork(tcp), clock: &clock{now: time.Unix(1000, 0)},
-		dir: t.TempDir(), applied: map[int][]Applied{}}
+		dir: t.TempDir(), bolt: bolt, applied: map[int][]Applied{}}
 	g.reps = make([]*Replica, len(g.w.Aggs))
 	for i := range g.reps {
 		g.open(i)
@@ -167,7 +173,7 @@ func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
 func (g *group) config(i int) Config {
 	id := g.w.Aggs[i].ID()
 	return Config{
-		Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
+		bolt: g.bolt, Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
 		Log: slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Now: g.clock.Now,
 		OnApply: func(a Applied) {

@@ -29,6 +29,8 @@ type Config struct {
 	OnApply func(Applied)
 	Timing  Timing           // zero fields take DefaultTiming's
 	Now     func() time.Time // the leader's clock; nil for time.Now
+
+	bolt bool // log in bbolt: on Windows, and in tests
 }
 
 // Applied is an accepted record's effect. When the state jumped to a snapshot, from the own disk at the start or from
@@ -112,6 +114,7 @@ func (c *Config) complete() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	c.bolt = c.bolt || needBolt()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -130,7 +133,7 @@ func (c *Config) complete() error {
 // start opens the stores and runs Raft over them. What it opened is in r.release, also on an error.
 func (r *Replica) start() error {
 	logger := newLogger(r.log)
-	st, err := openStorage(r.cfg.Dir, logger)
+	st, err := openStorage(r.cfg.Dir, r.cfg.bolt, logger)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,12 @@ func TestLeaderStops(t *testing.T) {
 // All stop and start again in the same process and from the same directories: from the log alone, then from a snapshot
 // and what follows it.
 func TestRestart(t *testing.T) {
-	g := newGroup(t, false, func(s *protocol.RunSpec) { s.Train.Rounds, s.Payout.EpochRounds = 3, 1 })
+	t.Run("wal", func(t *testing.T) { testRestart(t, false) })
+	t.Run("bolt", func(t *testing.T) { testRestart(t, true) })
+}
+
+func testRestart(t *testing.T, bolt bool) {
+	g := newGroupOn(t, false, bolt, func(s *protocol.RunSpec) { s.Train.Rounds, s.Payout.EpochRounds = 3, 1 })
 	for round := range uint32(3) {
 		g.startNodes()
 		if round == 0 {

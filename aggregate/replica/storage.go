@@ -25,6 +25,7 @@ const keepSnapshots = 2
 //
 //	dir/LOCK         held while the replica is open
 //	dir/wal/         raft-wal: segments and wal-meta.db
+//	dir/raft.db      instead of wal/ on Windows: see boltLog
 //	dir/snapshots/   raft's file snapshots
 type storage struct {
 	log       raft.LogStore
@@ -35,22 +36,40 @@ type storage struct {
 
 // openStorage takes the lock before it opens anything: bbolt, inside the WAL, would wait for ever on a file that is in
 // use.
-func openStorage(dir string, logger hclog.Logger) (*storage, error) {
-	if runtime.GOOS == "windows" {
-		return nil, errors.New("the aggregator's log needs a directory fsync, which Windows does not have; run the aggregator on Linux or macOS, or in WSL (peers run on Windows)")
-	}
+func openStorage(dir string, bolt bool, logger hclog.Logger) (*storage, error) {
 	unlock, err := durable.Lock(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &storage{release: []func() error{unlock}}
-	if err := s.open(dir, logger); err != nil {
+	open := s.openWAL
+	if bolt {
+		open = s.openBolt
+	}
+	err = open(dir, logger)
+	if err == nil {
+		s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *storage) open(dir string, logger hclog.Logger) error {
+// needBolt reports whether raft-wal cannot run: it wants to fsync directories.
+func needBolt() bool { return runtime.GOOS == "windows" }
+
+func (s *storage) openBolt(dir string, _ hclog.Logger) error {
+	b, err := openBolt(dir)
+	if err != nil {
+		return err
+	}
+	s.release = append(s.release, b.close)
+	s.log, s.stable = b, b
+	return nil
+}
+
+func (s *storage) openWAL(dir string, logger hclog.Logger) error {
 	walDir := filepath.Join(dir, "wal")
 	if err := os.MkdirAll(walDir, 0o700); err != nil {
 		return err
@@ -64,8 +83,7 @@ func (s *storage) open(dir string, logger hclog.Logger) error {
 	}
 	s.release = append(s.release, w.Close)
 	s.log, s.stable = w, w
-	s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
-	return err
+	return nil
 }
 
 // close closes everything in the reverse order of opening.
