@@ -151,14 +151,21 @@ func TestSettleRefused(t *testing.T) {
 	if err := r.settle(t, good); err != nil {
 		t.Fatalf("the unchanged statement: %v", err)
 	}
-	// 600 are left in the escrow: two epochs at the cap would need 800.
-	if err := r.settle(t, r.statement(4, root, 800)); err != nil {
+}
+
+// TestOverFunds: the escrow's funds bound the total, whatever the cap would still allow.
+func TestOverFunds(t *testing.T) {
+	r := deployRun(t)
+	for epoch, total := range []int64{400, 800} {
+		if err := r.settle(t, r.statement(uint64(epoch+1), [32]byte{7}, total)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRevert(t, r.settle(t, r.statement(3, [32]byte{7}, 1001)), "OverFunds")
+	if err := r.settle(t, r.statement(3, [32]byte{7}, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	wantRevert(t, r.settle(t, r.statement(5, root, 1001)), "OverFunds")
-	if err := r.settle(t, r.statement(5, root, 1000)); err != nil {
-		t.Fatal(err)
-	}
+	wantBalance(t, r.client, r.d.Token, r.d.Escrow, 0)
 }
 
 // malleate gives the other signature of the same key and digest, which the contract must refuse.
