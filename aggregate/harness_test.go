@@ -259,15 +259,4 @@ func (p *play) describeStatement(s *protocol.Statement) string {
 	return fmt.Sprintf("%s %d %s %v", s.Kind, s.Round, s.Digest().Short(), names)
 }
 
-// bodies lists the final statements without their signatures, which depend on who was first.
-func (p *play) bodies() string {
-	var b strings.Builder
-	for i := range p.final {
-		fmt.Fprintln(&b, p.final[i].Statement.Kind, p.final[i].Statement.Round, p.final[i].Statement.Digest())
-	}
-	return b.String()
-}
-
-func oneVerifier(s *protocol.RunSpec) { s.Verify.Checks = 1 }
-
 var _ tb = (*testing.T)(nil)

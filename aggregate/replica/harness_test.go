@@ -22,14 +22,12 @@ type network struct {
 	tcp bool
 
 	mu   sync.Mutex
-	down map[protocol.PeerID]bool
 	fns  map[protocol.PeerID]map[string]func(protocol.PeerID, net.Conn)
-	open []net.Conn
 	wait sync.WaitGroup // handlers
 }
 
 func newNetwork(tcp bool) *network {
-	return &network{tcp: tcp, down: map[protocol.PeerID]bool{}, fns: map[protocol.PeerID]map[string]func(protocol.PeerID, net.Conn){}}
+	return &network{tcp: tcp, fns: map[protocol.PeerID]map[string]func(protocol.PeerID, net.Conn){}}
 }
 
 // port is one member's Streams.
@@ -50,18 +48,14 @@ func (p port) HandleStream(name string, fn func(protocol.PeerID, net.Conn)) {
 func (p port) OpenStream(ctx context.Context, to protocol.PeerID, name string) (net.Conn, error) {
 	p.n.mu.Lock()
 	fn := p.n.fns[to][name]
-	cut := p.n.down[to] || p.n.down[p.self]
 	p.n.mu.Unlock()
-	if fn == nil || cut {
+	if fn == nil {
 		return nil, errors.New("unreachable")
 	}
 	near, far, err := p.n.pipe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.n.mu.Lock()
-	defer p.n.mu.Unlock()
-	p.n.open = append(p.n.open, near, far)
 	p.n.wait.Add(1)
 	go func() {
 		defer p.n.wait.Done()
@@ -89,19 +83,6 @@ func (n *network) pipe(ctx context.Context) (near, far net.Conn, err error) {
 		return nil, nil, err
 	}
 	return near, far, nil
-}
-
-// cut takes a member off the network, or back on.
-func (n *network) cut(id protocol.PeerID, down bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down[id] = down
-	if down {
-		for _, c := range n.open { // all of them: the others reconnect
-			c.Close()
-		}
-		n.open = nil
-	}
 }
 
 // clock is a clock that tests move.
@@ -138,7 +119,6 @@ type group struct {
 	net   *network
 	clock *clock
 	dir   string
-	bolt  bool
 	reps  []*Replica // nil where closed
 
 	mu      sync.Mutex
@@ -155,13 +135,8 @@ func (g *group) ctx() context.Context {
 }
 
 func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
-	return newGroupOn(t, tcp, false, change)
-}
-
-// newGroupOn can keep the logs in bbolt, as on Windows.
-func newGroupOn(t *testing.T, tcp, bolt bool, change func(*protocol.RunSpec)) *group {
 	g := &group{t: t, w: aggtest.New(change), net: newNetwork(tcp), clock: &clock{now: time.Unix(1000, 0)},
-		dir: t.TempDir(), bolt: bolt, applied: map[int][]Applied{}}
+		dir: t.TempDir(), applied: map[int][]Applied{}}
 	g.reps = make([]*Replica, len(g.w.Aggs))
 	for i := range g.reps {
 		g.open(i)
@@ -173,7 +148,7 @@ func newGroupOn(t *testing.T, tcp, bolt bool, change func(*protocol.RunSpec)) *g
 func (g *group) config(i int) Config {
 	id := g.w.Aggs[i].ID()
 	return Config{
-		bolt: g.bolt, Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
+		Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
 		Log: slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Now: g.clock.Now,
 		OnApply: func(a Applied) {

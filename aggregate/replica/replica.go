@@ -29,8 +29,6 @@ type Config struct {
 	OnApply func(Applied)
 	Timing  Timing           // zero fields take DefaultTiming's
 	Now     func() time.Time // the leader's clock; nil for time.Now
-
-	bolt bool // log in bbolt: on Windows, and in tests
 }
 
 // Applied is an accepted record's effect. When the state jumped to a snapshot, from the own disk at the start or from
@@ -67,7 +65,7 @@ type Replica struct {
 	log     *slog.Logger
 	fsm     *fsm
 	raft    *raft.Raft
-	trans   *raft.NetworkTransport
+	trans   *transport
 	layer   *layer
 	release []func() error // what Close undoes after Raft has stopped, last first
 
@@ -114,7 +112,6 @@ func (c *Config) complete() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.bolt = c.bolt || needBolt()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -133,14 +130,14 @@ func (c *Config) complete() error {
 // start opens the stores and runs Raft over them. What it opened is in r.release, also on an error.
 func (r *Replica) start() error {
 	logger := newLogger(r.log)
-	st, err := openStorage(r.cfg.Dir, r.cfg.bolt, logger)
+	st, err := openStorage(r.cfg.Dir, logger)
 	if err != nil {
 		return err
 	}
 	r.release = append(r.release, st.close)
 	r.layer = newLayer(r.cfg.Self, r.cfg.Members, r.cfg.Streams)
-	r.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Logger: logger, Stream: r.layer, MaxPool: 2, Timeout: ioTimeout})
+	r.trans = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Logger: logger, Stream: r.layer, MaxPool: 2, Timeout: ioTimeout})}
 	r.release = append(r.release, r.trans.Close)
 
 	conf := r.raftConfig()

@@ -139,3 +139,33 @@ type peerAddr protocol.PeerID
 
 func (p peerAddr) Network() string { return "drystone" }
 func (p peerAddr) String() string  { return protocol.PeerID(p).String() }
+
+// transport is Raft's network transport with a gate on its fast path for heartbeats, which runs in the goroutine of the
+// stream, knows nothing of Raft's Shutdown, and would write to the closed log after it.
+type transport struct {
+	*raft.NetworkTransport
+
+	gate sync.RWMutex // held for reading by each heartbeat
+	shut bool
+}
+
+// SetHeartbeatHandler is called once, by raft.NewRaft.
+func (t *transport) SetHeartbeatHandler(fn func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		t.gate.RLock()
+		defer t.gate.RUnlock()
+		if t.shut {
+			rpc.Respond(nil, raft.ErrRaftShutdown)
+			return
+		}
+		fn(rpc)
+	})
+}
+
+// Close waits for heartbeats under way, refuses later ones, and closes the streams.
+func (t *transport) Close() error {
+	t.gate.Lock()
+	t.shut = true
+	t.gate.Unlock()
+	return t.NetworkTransport.Close()
+}
