@@ -19,7 +19,7 @@ const (
 	maxResponse = 64 << 20
 )
 
-// DefaultListen listens on loopback only, on ports that the system picks.
+// defaultListen is loopback only, on ports that the system picks.
 var defaultListen = []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}
 
 // Config says who a Host is and what it may spend. Key and Run are required; zero means the default elsewhere.

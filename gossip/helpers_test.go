@@ -12,7 +12,7 @@ import (
 )
 
 // testTimeout bounds waiting for something that must happen; no test waits for it to pass.
-const testTimeout = 20 * time.Second
+const testTimeout = 60 * time.Second
 
 var testRun = protocol.Hash("test run")
 

@@ -228,7 +228,7 @@ func (h *Host) protocolID(kind, name string) libp2pproto.ID {
 	return libp2pproto.ID("/drystone/1/" + h.cfg.Run.String() + "/" + kind + "/" + name)
 }
 
-// openStream dials p if need be and opens a stream whose deadline is that of ctx, at most CallTimeout from now for calls.
+// openStream dials p if need be and opens a stream; ctx bounds both.
 func (h *Host) openStream(ctx context.Context, p protocol.PeerID, proto libp2pproto.ID) (network.Stream, error) {
 	if h.ctx.Err() != nil {
 		return nil, ErrClosed
