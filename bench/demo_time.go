@@ -1,0 +1,22 @@
+package main
+
+import "context"
+
+var demoTime = Figure{
+	Name:   "demo-time",
+	What:   "wall time of the whole demonstration after the build",
+	Unit:   "s",
+	Target: Target{Of: "value", Cmp: "<", Bound: 180},
+	Needs:  "3 runs of the demonstration, minutes each",
+	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
+		runs, err := e.demos(ctx, e.Runs(3))
+		if err != nil {
+			return nil, err
+		}
+		var seconds []float64
+		for _, r := range runs {
+			seconds = append(seconds, r.WallSeconds)
+		}
+		return []Row{{Stats: summary(seconds)}}, nil
+	},
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"drystone/internal/exact"
+)
+
+// Machine says where a figure was measured.
+type Machine struct {
+	CPU   string `json:"cpu"`
+	Cores int    `json:"cores"`
+	Path  string `json:"path"` // fastest code path of internal/exact
+	Go    string `json:"go"`
+	OS    string `json:"os"`
+}
+
+// String is one line for people.
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.Path, m.Go, m.OS)
+}
+
+func thisMachine() Machine {
+	cpu := cpuid.CPU.BrandName
+	if cpu == "" {
+		cpu = "unnamed processor"
+	}
+	paths := exact.Paths()
+	return Machine{CPU: strings.Join(strings.Fields(cpu), " "), Cores: runtime.NumCPU(), Path: paths[len(paths)-1],
+		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// Env is what measurements share in one invocation. One measurement at a time uses it.
+type Env struct {
+	Machine Machine
+	Root    string // directory of the module
+	Threads int    // of either side of a comparison: 2, or 1 on a machine with one core
+	Python  string
+	Talk    io.Writer
+
+	runs int // --runs; 0 for each figure's own
+	tmp  string
+	demo demoRuns
+}
+
+// newEnv makes an Env with a temporary directory, which close removes.
+func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
+	if c.Runs < 0 {
+		return nil, fmt.Errorf("--runs %d: want 1 or more", c.Runs)
+	}
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	mod := strings.TrimSpace(string(out))
+	if err != nil || filepath.Base(mod) != "go.mod" {
+		return nil, fmt.Errorf("no go.mod found (%v): run this inside the source tree, with go installed", err)
+	}
+	tmp, err := os.MkdirTemp("", "drystone-bench-")
+	if err != nil {
+		return nil, err
+	}
+	return &Env{Machine: thisMachine(), Root: filepath.Dir(mod), Threads: min(2, runtime.NumCPU()),
+		Python: c.Python, Talk: talk, runs: c.Runs, tmp: tmp}, nil
+}
+
+func (e *Env) close() error { return os.RemoveAll(e.tmp) }
+
+// Runs returns how often to measure: what the command line says, else n.
+func (e *Env) Runs(n int) int {
+	if e.runs > 0 {
+		return e.runs
+	}
+	return n
+}
+
+// Say tells people how a measurement goes.
+func (e *Env) Say(format string, args ...any) { fmt.Fprintf(e.Talk, format+"\n", args...) }
+
+// vectorPaths lists the code paths worth timing, the fastest last: all but the reference, unless there is no other.
+func vectorPaths() []string {
+	if paths := exact.Paths(); len(paths) > 1 {
+		return paths[1:]
+	}
+	return exact.Paths()
+}
+
+// window is the least time that one run of a fast measurement takes, so that the clock does not matter.
+const window = 50 * time.Millisecond
+
+// perCall calls f until a window has passed and returns the mean seconds per call.
+func perCall(f func()) float64 {
+	start := time.Now()
+	for n := 1; ; n++ {
+		f()
+		if d := time.Since(start); d >= window {
+			return d.Seconds() / float64(n)
+		}
+	}
+}
+
+// takeTurns runs the sides one after the other, again and again, and returns each one's samples.
+func takeTurns(runs int, sides ...func() (float64, error)) ([][]float64, error) {
+	samples := make([][]float64, len(sides))
+	for range runs {
+		for i, side := range sides {
+			x, err := side()
+			if err != nil {
+				return nil, err
+			}
+			samples[i] = append(samples[i], x)
+		}
+	}
+	return samples, nil
+}

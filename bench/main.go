@@ -1,0 +1,91 @@
+// Command bench is the registry of published figures: no figure stands in the documentation that it does not print.
+//
+//	go run ./bench list               every figure with its unit, its target and what it needs
+//	go run ./bench run NAME...        measures figures here and prints them; --json for programs
+//	go run ./bench run all            measures all of them and writes docs/figures.md
+//
+// A figure is one file in this directory and one entry of the table in figures.go. Measuring it gives one row per case,
+// such as a code path and a size; a row has the median, least and greatest of its runs, and in a comparison the same for
+// the other side and the ratio of the medians. Sides of a comparison take turns, so that a slow minute strikes both.
+//
+// What cannot be measured here is skipped aloud, with the reason. A missed target is shown and is no failure; a
+// measurement that goes wrong is. A row that was measured while other programs used the machine is marked as busy.
+//
+// Data goes to standard output, talk to standard error. Exit codes: 0 done, also with skipped figures and missed targets;
+// 1 a measurement failed; 2 the command line is unusable, or names a figure that does not exist; 130 interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// errUnknown is returned for a name that no figure has.
+var errUnknown = errors.New("unknown figure")
+
+type commands struct {
+	List listCmd `cmd:"" help:"Name every figure."`
+	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
+}
+
+type listCmd struct{}
+
+type runCmd struct {
+	Names  []string `arg:"" help:"Figures to measure, or all."`
+	JSON   bool     `help:"Print a JSON array of rows."`
+	Runs   int      `help:"Runs of each measurement; default: what each figure says."`
+	Python string   `help:"Python that has the peers installed, for comparisons with them." default:"python3"`
+}
+
+// terminal is where a command talks.
+type terminal struct{ out, err io.Writer }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, out, errOut io.Writer) int {
+	var c commands
+	code := -1
+	parser, err := kong.New(&c, kong.Name("bench"), kong.Writers(out, errOut), kong.Exit(func(n int) { code = n }),
+		kong.Description("Measure Drystone's published figures on this machine."))
+	if err != nil {
+		fmt.Fprintln(errOut, "bench:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args)
+	if code >= 0 {
+		return code // --help
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "bench: %v; see bench --help\n", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(&terminal{out, errOut})
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil:
+		fmt.Fprintln(errOut, "bench: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(errOut, "bench:", err)
+	if errors.Is(err, errUnknown) {
+		return exitUsage
+	}
+	return exitFailed
+}
