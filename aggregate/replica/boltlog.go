@@ -11,12 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// boltLog is Raft's log and stable store in one bbolt file, the same on every platform. raft-wal v0.4.0 is faster, but
-// it loses the index block of the segment when a member drops entries that conflict with a new leader's, and the member
-// then never starts again (hashicorp/raft-wal issue 31; TestStorage does that); nor does it run on Windows. A run logs a
-// few hundred records per round, so one transaction with its fsyncs per batch is no burden.
-//
-// An entry is stored under its index, 8 bytes big-endian, as
+// boltLog is Raft's log and stable store in one bbolt file, for Windows, where raft-wal cannot fsync a directory. It is
+// slower: every append is a transaction with two fsyncs. An entry is stored under its index, 8 bytes big-endian, as
 //
 //	+-----------+-----------+-------------------+-----------------+------------+------+
 //	| term, 8 B | type, 1 B | appended at, 8 B  | ext length, 4 B | extensions | data |

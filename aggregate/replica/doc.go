@@ -28,7 +28,8 @@
 // # Disk
 //
 //	Dir/LOCK         held while open: one process, one replica
-//	Dir/raft.db      the log, and Raft's term and vote, in one bbolt file
+//	Dir/wal/         raft-wal segments of 8 MiB, and wal-meta.db (bbolt) with Raft's term and vote
+//	Dir/raft.db      instead of Dir/wal on Windows, where raft-wal cannot fsync a directory: the same in one bbolt file
 //	Dir/snapshots/   the last two snapshots, taken every 4096 records; 16384 records stay behind them
 //
 // # Streams

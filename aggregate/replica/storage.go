@@ -2,12 +2,21 @@ package replica
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 
 	"drystone/internal/durable"
 )
+
+// walSegment is the size in bytes of a log segment, which is allocated in advance.
+const walSegment = 8 << 20
 
 // keepSnapshots is how many snapshots stay on disk.
 const keepSnapshots = 2
@@ -15,7 +24,8 @@ const keepSnapshots = 2
 // storage is what a member keeps on disk:
 //
 //	dir/LOCK         held while the replica is open
-//	dir/raft.db      see boltLog
+//	dir/wal/         raft-wal: segments and wal-meta.db
+//	dir/raft.db      instead of wal/ on Windows: see boltLog
 //	dir/snapshots/   raft's file snapshots
 type storage struct {
 	log       raft.LogStore
@@ -24,28 +34,56 @@ type storage struct {
 	release   []func() error
 }
 
-// openStorage takes the lock before it opens anything, so that a second replica is told at once.
+// openStorage takes the lock before it opens anything: bbolt, also inside the WAL, would wait for ever on a file that is
+// in use.
 func openStorage(dir string, logger hclog.Logger) (*storage, error) {
+	if runtime.GOOS == "windows" { // raft-wal wants to fsync directories
+		return openStorageWith(dir, logger, (*storage).openBolt)
+	}
+	return openStorageWith(dir, logger, (*storage).openWAL)
+}
+
+func openStorageWith(dir string, logger hclog.Logger, openLog func(*storage, string, hclog.Logger) error) (*storage, error) {
 	unlock, err := durable.Lock(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &storage{release: []func() error{unlock}}
-	if err := s.open(dir, logger); err != nil {
+	err = openLog(s, dir, logger)
+	if err == nil {
+		s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *storage) open(dir string, logger hclog.Logger) error {
+func (s *storage) openWAL(dir string, logger hclog.Logger) error {
+	walDir := filepath.Join(dir, "wal")
+	if err := os.MkdirAll(walDir, 0o700); err != nil {
+		return err
+	}
+	// The WAL's own Close leaves its bbolt file open, so the file is ours to close, after the WAL.
+	meta := &metadb.BoltMetaDB{}
+	s.release = append(s.release, meta.Close)
+	w, err := wal.Open(walDir, wal.WithMetaStore(meta), wal.WithSegmentSize(walSegment), wal.WithLogger(logger))
+	if err != nil {
+		return fmt.Errorf("open log in %s: %w", walDir, err)
+	}
+	s.release = append(s.release, w.Close)
+	s.log, s.stable = w, w
+	return nil
+}
+
+func (s *storage) openBolt(dir string, _ hclog.Logger) error {
 	b, err := openBolt(dir)
 	if err != nil {
 		return err
 	}
 	s.release = append(s.release, b.close)
 	s.log, s.stable = b, b
-	s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, logger)
-	return err
+	return nil
 }
 
 // close closes everything in the reverse order of opening.

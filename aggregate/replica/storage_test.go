@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -11,11 +12,19 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The store keeps what Raft asks of it (its LogStore and StableStore), across closing and opening in one process.
+// Both stores keep what Raft asks of them (its LogStore and StableStore), across closing and opening in one process, also
+// after entries that conflict with a new leader's were dropped: raft-wal v0.4.0 did not open again then.
 func TestStorage(t *testing.T) {
+	t.Run("bolt", func(t *testing.T) { testStorage(t, (*storage).openBolt) })
+	if runtime.GOOS != "windows" {
+		t.Run("wal", func(t *testing.T) { testStorage(t, (*storage).openWAL) })
+	}
+}
+
+func testStorage(t *testing.T, openLog func(*storage, string, hclog.Logger) error) {
 	dir := filepath.Join(t.TempDir(), "deep", "er")
 	open := func() *storage {
-		s, err := openStorage(dir, hclog.NewNullLogger())
+		s, err := openStorageWith(dir, hclog.NewNullLogger(), openLog)
 		if err != nil {
 			t.Fatal(err)
 		}
