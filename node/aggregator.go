@@ -30,13 +30,16 @@ type Aggregator struct {
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
+	ready          chan struct{} // closed when replica is set
 	finished       chan struct{}
 	finishOnce     sync.Once
+	closeOnce      sync.Once
+	closeErr       error
 
 	mu       sync.Mutex
 	busy     map[string]bool              // duties under way, by key
-	receipts map[uint32][]protocol.Digest // given, by round, until the round is frozen
-	opened   map[uint32]time.Time         // this process's own clock at each Open
+	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
+	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
 }
 
@@ -45,8 +48,8 @@ type Aggregator struct {
 // the other aggregators are there.
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
-		finished: make(chan struct{}), busy: map[string]bool{}, receipts: map[uint32][]protocol.Digest{},
-		opened: map[uint32]time.Time{},
+		ready: make(chan struct{}), finished: make(chan struct{}), busy: map[string]bool{},
+		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -124,14 +127,13 @@ func (a *Aggregator) takePart() error {
 		members[i] = x.ID
 	}
 	deployment := deploymentOf(a.run, genesis.Ledger)
-	a.serve()
-	a.serveOpenings()
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.commitOf})
 	if err != nil {
 		return err
 	}
-	if err := a.joinTopics(v); err != nil {
+	consume, err := a.joinTopics(v)
+	if err != nil {
 		return err
 	}
 	a.replica, err = replica.Open(replica.Config{
@@ -144,6 +146,10 @@ func (a *Aggregator) takePart() error {
 	if err != nil {
 		return err
 	}
+	close(a.ready)
+	a.serve()
+	a.serveOpenings()
+	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
 		err := retry(ctx, time.Second, func() error { return a.propose(ctx, aggregate.GenesisRecord(a.history.at(0))) })
@@ -155,38 +161,41 @@ func (a *Aggregator) takePart() error {
 	return nil
 }
 
-// joinTopics subscribes to what an aggregator gathers: statements, commits, every shard.
-func (a *Aggregator) joinTopics(v *gossip.Validator) error {
+// joinTopics subscribes to what an aggregator gathers: statements, commits, every shard. consume begins to handle what
+// came in; it needs the replica.
+func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
 	var subs []*gossip.Subscription
-	var err error
 	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
-		return err
+		return nil, err
 	}
 	a.follow(subs)
-	commits, err := a.host.Join(gossip.TopicCommit, v.Commit)
+	commits, err := a.subscribe(gossip.TopicCommit, v.Commit, 1024)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.consume(commits, 1024, a.heardCommit); err != nil {
-		return err
-	}
-	for i := range v.Shards() {
-		t, err := a.host.Join(gossip.ShardTopic(i), v.Shard(i))
-		if err != nil {
-			return err
-		}
-		if err := a.consume(t, 64, a.heardReveal); err != nil {
-			return err
+	shards := make([]*gossip.Subscription, v.Shards())
+	for i := range shards {
+		if shards[i], err = a.subscribe(gossip.ShardTopic(i), v.Shard(i), 64); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return func() {
+		a.consume(commits, a.heardCommit)
+		for _, sub := range shards {
+			a.consume(sub, a.heardReveal)
+		}
+	}, nil
 }
 
-func (a *Aggregator) consume(t *gossip.Topic, buffer int, fn func(context.Context, []byte)) error {
-	sub, err := t.Subscribe(buffer)
+func (a *Aggregator) subscribe(name string, v gossip.ValidateFunc, buffer int) (*gossip.Subscription, error) {
+	t, err := a.host.Join(name, v)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return t.Subscribe(buffer)
+}
+
+func (a *Aggregator) consume(sub *gossip.Subscription, fn func(context.Context, []byte)) {
 	a.spawn(func(ctx context.Context) {
 		for {
 			msg, err := sub.Next(ctx)
@@ -196,7 +205,6 @@ func (a *Aggregator) consume(t *gossip.Topic, buffer int, fn func(context.Contex
 			fn(ctx, msg.Data)
 		}
 	})
-	return nil
 }
 
 // heardCommit logs a gossiped commit, so that a trainer that reaches no aggregator directly still counts.
@@ -225,8 +233,10 @@ func (a *Aggregator) heardReveal(_ context.Context, data []byte) {
 
 // commitOf serves the validators: a commit of the newest round.
 func (a *Aggregator) commitOf(p protocol.PeerID) (*protocol.Commit, bool) {
-	if a.replica == nil {
-		return nil, false
+	select {
+	case <-a.ready:
+	default:
+		return nil, false // the replica is still reading its log
 	}
 	var found *protocol.Commit
 	a.replica.Read(func(m *aggregate.Machine) {
@@ -258,7 +268,7 @@ func (a *Aggregator) applied(ap replica.Applied) {
 			break
 		}
 		if a.tlog.Size() > have {
-			a.index.add(leaf)
+			a.index.add(have, leaf)
 		}
 	}
 	for i := range e.Final {
@@ -273,15 +283,13 @@ func (a *Aggregator) applied(ap replica.Applied) {
 	}
 }
 
-// noteStatement remembers on this process's clock when a round opened, and drops what the round's end makes useless.
+// noteStatement remembers when this process's own clock saw a statement become final, and drops what a round's end makes
+// useless.
 func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch s.Statement.Kind {
-	case protocol.KindOpen:
-		a.opened[s.Statement.Round] = time.Now()
-	case protocol.KindCertificate:
-		delete(a.opened, s.Statement.Round)
+	a.since = time.Now()
+	if s.Statement.Kind == protocol.KindCertificate {
 		delete(a.receipts, s.Statement.Round)
 	}
 }
@@ -337,8 +345,13 @@ func (a *Aggregator) Link() gossip.Link { return a.host.Link() }
 // Device is the compute device that this aggregator uses.
 func (a *Aggregator) Device() *trainer.Device { return a.device }
 
-// Close stops the aggregator and releases its directory. What it had logged is on disk.
+// Close stops the aggregator and releases its directory. What it had logged is on disk. A second Close does nothing.
 func (a *Aggregator) Close() error {
+	a.closeOnce.Do(func() { a.closeErr = a.shut() })
+	return a.closeErr
+}
+
+func (a *Aggregator) shut() error {
 	if a.cancel != nil {
 		a.cancel()
 	}

@@ -140,25 +140,33 @@ func deploymentOf(run protocol.Digest, l protocol.Ledger) chain.Deployment {
 	}
 }
 
-// settle hands in an epoch that the aggregators signed. An epoch that the chain has already is no error.
-func (b *bank) settle(ctx context.Context, e *aggregate.SettledEpoch) error {
+// settled returns the last epoch that stands on the chain, 0 for none.
+func (b *bank) settled(ctx context.Context) (uint64, error) {
+	last, err := b.at.LatestSettlement(ctx, b.deployment)
+	switch {
+	case errors.Is(err, chain.ErrNotSettled):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("read the chain's last settlement: %w", err)
+	}
+	return last.Epoch, nil
+}
+
+// settle hands in an epoch that the aggregators signed. It gives false for one that the chain has already.
+func (b *bank) settle(ctx context.Context, e *aggregate.SettledEpoch) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	last, err := b.at.LatestSettlement(ctx, b.deployment)
-	if err == nil && last.Epoch >= e.Settlement.Epoch {
-		return nil
-	}
-	if err != nil && !errors.Is(err, chain.ErrNotSettled) {
-		return fmt.Errorf("read the chain's last settlement: %w", err)
+	if last, err := b.settled(ctx); err != nil || last >= e.Settlement.Epoch {
+		return false, err
 	}
 	sigs := make([][]byte, len(e.Sigs))
 	for i := range e.Sigs {
 		sigs[i] = e.Sigs[i].Sig[:]
 	}
 	if _, err := b.at.Settle(ctx, b.key, b.deployment, settlementStatement(e.Settlement), sigs); err != nil {
-		return fmt.Errorf("settle epoch %d on the chain: %w", e.Settlement.Epoch, err)
+		return false, fmt.Errorf("settle epoch %d on the chain: %w", e.Settlement.Epoch, err)
 	}
-	return nil
+	return true, nil
 }
 
 // claim pays an account what the latest settled epoch owes it.
@@ -189,8 +197,9 @@ func (b *bank) claim(ctx context.Context, run protocol.Digest, e *aggregate.Sett
 	return c, nil
 }
 
-// serve lets others reach the chain and have claims relayed. latest returns the newest settled epoch, or nil.
-func (b *bank) serve(m *member, latest func() *aggregate.SettledEpoch) {
+// serve lets others reach the chain and have claims relayed. latest returns the newest settled epoch, or nil, once it
+// stands on the chain.
+func (b *bank) serve(m *member, latest func(context.Context) (*aggregate.SettledEpoch, error)) {
 	m.host.Handle(callChain, maxChainCall, func(ctx context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
 		return b.chain.Handler().Serve(ctx, req)
 	})
@@ -198,12 +207,12 @@ func (b *bank) serve(m *member, latest func() *aggregate.SettledEpoch) {
 		if len(req) != 20 {
 			return nil, gossip.Errorf(gossip.CodeBad, "a claim names an account of 20 bytes")
 		}
-		e := latest()
+		e, err := latest(ctx)
+		if err != nil {
+			return nil, err
+		}
 		if e == nil {
 			return nil, gossip.Errorf(gossip.CodeNotFound, "no epoch is settled yet")
-		}
-		if err := b.settle(ctx, e); err != nil {
-			return nil, err
 		}
 		c, err := b.claim(ctx, m.run, e, protocol.Address(req))
 		if errors.Is(err, errNothingEarned) {

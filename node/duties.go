@@ -105,10 +105,10 @@ func (a *Aggregator) do(ctx context.Context, d aggregate.Duty) error {
 func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
 	s := d.Statement
 	a.mu.Lock()
-	opened, receipts := a.opened[s.Round], slices.Clone(a.receipts[s.Round])
+	since, receipts := a.since, slices.Clone(a.receipts[s.Round])
 	a.mu.Unlock()
 	var refused error
-	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), opened, receipts) })
+	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), since, receipts) })
 	if refused != nil {
 		return fmt.Errorf("%w: %w", errNotYet, refused)
 	}
@@ -158,19 +158,57 @@ func (a *Aggregator) checkpoint(ctx context.Context, d aggregate.DutyCheckpoint)
 	return a.propose(ctx, aggregate.CheckpointRecord(aggregate.Checkpoint{Size: d.Size, Signer: a.cfg.Key.ID(), Note: note}))
 }
 
-// settleOnChain hands a settled epoch in. Only the ledger host does.
+// settleOnChain hands in the settled epochs up to e that the chain lacks, in order: each stays within the contract's cap
+// per epoch, while the sum of several may not. Only the ledger host does.
 func (a *Aggregator) settleOnChain(ctx context.Context, e *aggregate.SettledEpoch) error {
 	if a.onChain(e) {
 		return nil
 	}
-	if err := a.bank.settle(ctx, e); err != nil {
+	last, err := a.bank.settled(ctx)
+	if err != nil {
 		return err
 	}
+	for n := last + 1; n <= e.Settlement.Epoch; n++ {
+		missing, err := a.settledEpoch(n)
+		if err != nil {
+			return err
+		}
+		fresh, err := a.bank.settle(ctx, missing)
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			continue
+		}
+		a.emit(Event{Kind: EventPaid, Count: n, Text: fmt.Sprintf("epoch %d stands on the chain", n)})
+	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.paid = max(a.paid, e.Settlement.Epoch)
-	a.mu.Unlock()
-	a.emit(Event{Kind: EventPaid, Count: e.Settlement.Epoch, Text: fmt.Sprintf("epoch %d stands on the chain", e.Settlement.Epoch)})
 	return nil
+}
+
+// settledEpoch reads a settled epoch from the transparency log.
+func (a *Aggregator) settledEpoch(epoch uint64) (*aggregate.SettledEpoch, error) {
+	a.index.mu.Lock()
+	leaves := a.index.settled
+	a.index.mu.Unlock()
+	if epoch < 1 || epoch > uint64(len(leaves)) {
+		return nil, fmt.Errorf("%w: epoch %d is not in the transparency log here", errNotYet, epoch)
+	}
+	leaf, err := a.tlog.Leaf(leaves[epoch-1])
+	if err != nil {
+		return nil, err
+	}
+	_, v, err := aggregate.DecodeRecord(leaf)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := v.(*aggregate.SettledEpoch)
+	if !ok || e.Settlement.Epoch != epoch {
+		return nil, fmt.Errorf("leaf %d of the transparency log is not the settlement of epoch %d", leaves[epoch-1], epoch)
+	}
+	return e, nil
 }
 
 // onChain reports whether this process has seen the epoch on the chain.

@@ -50,12 +50,14 @@ func newGatherer(want int, own protocol.Aggregator) *gatherer {
 	return g
 }
 
-// add takes an offer in. An aggregator that restarts may offer new addresses until the set is full.
-func (g *gatherer) add(o protocol.Aggregator) (have int, err error) {
+// add takes an offer in. An aggregator offers itself again and again, with new addresses after a restart; fresh is true
+// the first time.
+func (g *gatherer) add(o protocol.Aggregator) (have int, fresh bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, known := g.offers[o.ID]; !known && len(g.offers) == g.want {
-		return g.want, errors.New("the run has all its aggregators already")
+	_, known := g.offers[o.ID]
+	if !known && len(g.offers) == g.want {
+		return g.want, false, errors.New("the run has all its aggregators already")
 	}
 	g.offers[o.ID] = o
 	if len(g.offers) == g.want {
@@ -65,7 +67,7 @@ func (g *gatherer) add(o protocol.Aggregator) (have int, err error) {
 			close(g.full)
 		}
 	}
-	return len(g.offers), nil
+	return len(g.offers), !known, nil
 }
 
 func (g *gatherer) set() []protocol.Aggregator {
@@ -91,9 +93,12 @@ func (a *Aggregator) serveOffers(g *gatherer) {
 		if err := verify.VerifyPossession(o.BLS, o.Proof); err != nil {
 			return nil, gossip.Errorf(gossip.CodeBad, "BLS key: %v", err)
 		}
-		have, err := g.add(o)
+		have, fresh, err := g.add(o)
 		if err != nil {
 			return nil, gossip.Errorf(gossip.CodeRefused, "%v", err)
+		}
+		if !fresh {
+			return nil, nil
 		}
 		a.emit(Event{Kind: EventWaiting, Peer: o.ID, Count: uint64(have), Text: fmt.Sprintf("aggregator %d of %d: %s", have, g.want, o.ID)})
 		return nil, nil
@@ -194,7 +199,7 @@ func (a *Aggregator) askCosign(ctx context.Context, to protocol.Aggregator, s *p
 	return sig, sig.Signer.VerifyDigest(s.Statement.Digest(), sig.Sig)
 }
 
-// enlist offers this aggregator to the founder and waits for the Genesis.
+// enlist offers this aggregator to the founder until the Genesis is there: a founder that restarts gathers anew.
 func (a *Aggregator) enlist(ctx context.Context) error {
 	a.serveCosign()
 	own, err := a.offer()
@@ -205,24 +210,20 @@ func (a *Aggregator) enlist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = retry(ctx, 2*time.Second, func() error {
-		_, err := a.host.Call(ctx, a.spec.Founder, callOffer, req, maxSmall)
-		var refused *gossip.RemoteError
-		if errors.As(err, &refused) && refused.Code == gossip.CodeRefused && a.history.length() == 0 {
-			a.cfg.Log.Warn("offer refused", "reason", refused.Line)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("offer to the founder %s: %w", a.spec.Founder.Short(), err)
-	}
+	refused := ""
 	return retry(ctx, time.Second, func() error {
+		_, offered := a.host.Call(ctx, a.spec.Founder, callOffer, req, maxSmall)
 		if err := a.catchUp(ctx, []protocol.PeerID{a.spec.Founder}); err != nil {
-			return err
+			return fmt.Errorf("offer to the founder %s: %w", a.spec.Founder.Short(), err)
 		}
-		if a.history.length() == 0 {
-			return errors.New("no Genesis yet")
+		if a.history.length() > 0 {
+			return nil
 		}
-		return nil
+		var no *gossip.RemoteError
+		if errors.As(offered, &no) && no.Code == gossip.CodeRefused && no.Line != refused {
+			refused = no.Line
+			a.emit(Event{Kind: EventWaiting, Text: "the founder refuses this aggregator: " + refused})
+		}
+		return errors.Join(offered, errors.New("the run has no Genesis yet"))
 	})
 }

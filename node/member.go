@@ -39,6 +39,9 @@ type member struct {
 	ctx    context.Context // ended by close
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+
+	closing  sync.Once
+	closeErr error
 }
 
 // open starts a member of the run that the link names. spec may be nil: it is then read from the directory or fetched
@@ -284,8 +287,13 @@ func (m *member) spawn(fn func(ctx context.Context)) {
 	}()
 }
 
-// close ends the member's goroutines and releases what it holds, also after a failed open.
+// close ends the member's goroutines and releases what it holds, also after a failed open. A second close does nothing.
 func (m *member) close() error {
+	m.closing.Do(func() { m.closeErr = m.shut() })
+	return m.closeErr
+}
+
+func (m *member) shut() error {
 	if m.cancel != nil {
 		m.cancel()
 	}

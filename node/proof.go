@@ -24,6 +24,7 @@ type logIndex struct {
 	draws    map[uint32][]protocol.Signed[protocol.Draw]          // by round
 	verdicts map[contributionKey][]protocol.Signed[protocol.Verdict]
 	commits  map[contributionKey]protocol.Signed[protocol.Commit]
+	settled  []uint64 // leaf of each settled epoch, epoch 1 first
 }
 
 type contributionKey struct {
@@ -41,13 +42,13 @@ func newLogIndex(log *verify.Log) (*logIndex, error) {
 		if err != nil {
 			return nil, fmt.Errorf("transparency log: %w", err)
 		}
-		x.add(leaf)
+		x.add(i, leaf)
 	}
 	return x, nil
 }
 
-// add indexes a leaf that the state machine accepted.
-func (x *logIndex) add(leaf []byte) {
+// add indexes leaf n, which the state machine accepted.
+func (x *logIndex) add(n uint64, leaf []byte) {
 	_, v, err := aggregate.DecodeRecord(leaf)
 	if err != nil {
 		return // not a kind that a proof needs
@@ -64,6 +65,8 @@ func (x *logIndex) add(leaf []byte) {
 		x.verdicts[k] = append(x.verdicts[k], *v)
 	case *protocol.Signed[protocol.Commit]:
 		x.commits[contributionKey{v.Body.Round, v.Body.Peer}] = *v
+	case *aggregate.SettledEpoch:
+		x.settled = append(x.settled, n)
 	}
 }
 

@@ -51,7 +51,13 @@ func (a *Aggregator) serve() {
 		return p, nil
 	})
 	if a.bank != nil {
-		a.bank.serve(&a.member, func() *aggregate.SettledEpoch { return a.view().LastSettled })
+		a.bank.serve(&a.member, func(ctx context.Context) (*aggregate.SettledEpoch, error) {
+			e := a.view().LastSettled
+			if e == nil {
+				return nil, nil
+			}
+			return e, a.settleOnChain(ctx, e)
+		})
 	}
 }
 

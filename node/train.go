@@ -47,7 +47,11 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 		return err
 	}
 	index := rosterIndex(open, t.cfg.Key.ID())
-	if index >= 0 {
+	if index < 0 {
+		if err := t.unrostered(ctx, round); err != nil {
+			return err
+		}
+	} else {
 		t.emit(Event{Kind: EventOpen, Round: round, Peer: t.cfg.Key.ID()})
 		c, err := t.contribute(ctx, open, st, uint32(index))
 		if err != nil {
@@ -63,22 +67,56 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 	return err
 }
 
-// contribute trains and commits. It returns nil if the round closed before the commit was in.
+// contribute trains and commits. It returns nil if the round closed before the commit was in, or if this peer has to sit
+// the round out.
 func (t *Trainer) contribute(ctx context.Context, open *protocol.Open, st *protocol.SignedStatement, index uint32) (*trainer.Contribution, error) {
 	round := st.Statement.Round
-	if frozen := t.history.at(place(&st.Statement) + 1); frozen != nil {
-		return t.resume(round)
-	}
 	c, err := t.resume(round)
-	if err != nil {
-		return nil, err
+	if err != nil { // training again gives the same to the bit
+		t.trouble(round, fmt.Errorf("the stored contribution cannot be read: %w", err))
+		c = nil
+	}
+	if t.frozen(round) {
+		return c, nil
 	}
 	if c == nil {
-		if c, err = t.train(ctx, open, round, index); err != nil {
+		c, err = t.train(ctx, open, round, index)
+		if errors.Is(err, errSitOut) {
+			t.trouble(round, err)
+			return nil, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	return c, t.commit(ctx, st, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest())))
+}
+
+// errSitOut means that this peer cannot take part in a round; it can in the next.
+var errSitOut = errors.New("this round is left out")
+
+// trouble tells of what costs at most a round.
+func (t *Trainer) trouble(round uint32, err error) {
+	t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("round %d: %v", round, err)})
+}
+
+func (t *Trainer) frozen(round uint32) bool {
+	return t.history.at(place(&protocol.Statement{Kind: protocol.KindFreeze, Round: round})) != nil
+}
+
+// theta fetches the public state, trying until the round is frozen.
+func (t *Trainer) theta(ctx context.Context, round uint32, root protocol.Digest) (theta []float32, err error) {
+	var last error
+	err = retry(ctx, time.Second, func() error {
+		if theta, last = t.vector(ctx, root, t.params, t.councilPeers); last != nil && t.frozen(round) {
+			return nil
+		}
+		return last
+	})
+	if err == nil && last != nil {
+		err = fmt.Errorf("%w: %w", errSitOut, last)
+	}
+	return theta, err
 }
 
 // resume loads a contribution that was stored before a restart; nil if there is none.
@@ -92,7 +130,7 @@ func (t *Trainer) resume(round uint32) (*trainer.Contribution, error) {
 
 // train computes the assigned steps from the public state and stores the result before anyone hears of it.
 func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index uint32) (*trainer.Contribution, error) {
-	theta, err := t.vector(ctx, open.Model, t.params, t.councilPeers)
+	theta, err := t.theta(ctx, round, open.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +171,7 @@ func (t *Trainer) feedback(round uint32) ([]float32, error) {
 		}
 		c, err := t.store.Load(round - 1)
 		if err != nil {
-			return nil, fmt.Errorf("the error feedback of round %d is needed and not in %s: %w", round-1, t.cfg.Dir, err)
+			return nil, fmt.Errorf("%w: the error feedback of round %d is needed and not in %s: %w", errSitOut, round-1, t.cfg.Dir, err)
 		}
 		return c.After, nil
 	}

@@ -2,15 +2,11 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"drystone/gossip"
-	"drystone/internal/durable"
 	"drystone/protocol"
 	"drystone/trainer"
 )
@@ -155,17 +151,7 @@ func (t *Trainer) serve() {
 	})
 }
 
-// join asks every aggregator in turn for a place in the roster.
-func (t *Trainer) join(ctx context.Context) error {
-	nonce, err := t.nextNonce()
-	if err != nil {
-		return err
-	}
-	msg := protocol.Sign(t.cfg.Key, protocol.Join{Run: t.run, Peer: t.cfg.Key.ID(), Payout: t.payout, Nonce: nonce}).Encode()
-	return retry(ctx, time.Second, func() error { return t.askCouncil(ctx, callJoin, msg, nil) })
-}
-
-// askCouncil calls aggregators, one after the other, until one answers. A refusal is final.
+// askCouncil calls aggregators, one after the other, until one answers well.
 func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte, accept func([]byte) error) error {
 	last := errors.New("no aggregator is known")
 	for _, p := range t.councilPeers() {
@@ -182,24 +168,6 @@ func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte, accep
 		}
 	}
 	return fmt.Errorf("%s: %w", name, last)
-}
-
-// nextNonce returns a number above every one that this directory has used.
-func (t *Trainer) nextNonce() (uint64, error) {
-	path := t.path("nonce.json")
-	var nonce uint64
-	data, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(data, &nonce)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s is damaged: %w", path, err)
-	}
-	nonce = max(nonce+1, uint64(time.Now().UnixMilli()))
-	if data, err = json.Marshal(nonce); err != nil {
-		return 0, err
-	}
-	return nonce, durable.WriteFile(path, data, 0o600)
 }
 
 // Leave gives the place in the roster up, so that the next round does not wait for this peer.
