@@ -238,8 +238,8 @@ func (t *Topic) judge(ctx context.Context, src peer.ID, m *pubsub.Message) pubsu
 	own := src == t.h.lib.ID()
 	verdict := t.h.hold.until(ctx, t.h.cfg.HoldFor, src, len(m.Data), func() Verdict {
 		v := t.run(ctx, from, m.Data)
-		if v == Later && own {
-			return Accept // our own message: others judge it
+		if own && v != Reject {
+			return Accept // our own message, which our own state may know already: others judge it
 		}
 		return v
 	})

@@ -23,8 +23,9 @@ type RoundView interface {
 	Commit(p protocol.PeerID) (*protocol.Commit, bool)
 	// Frozen returns the verified Freeze of the newest open round; false before it.
 	Frozen() (*protocol.Freeze, bool)
-	// Known reports whether the statement of this digest is already held with enough signatures.
-	Known(statement protocol.Digest) bool
+	// Known reports whether the same statement is already held with other signatures. Byte for byte the same one may pass
+	// on: every aggregator publishes it at once, and whoever ignored it would keep it from those behind.
+	Known(s *protocol.SignedStatement) bool
 }
 
 // maxCommit is more than any encoded Signed[Commit] takes.
@@ -174,7 +175,7 @@ func (v *Validator) statement(data []byte, allowed func(protocol.Kind) bool) Ver
 	if st.Round >= v.spec.Train.Rounds {
 		return Reject
 	}
-	if round, _, ok := v.view.Round(); ok && st.Round < round || v.view.Known(st.Digest()) {
+	if round, _, ok := v.view.Round(); ok && st.Round < round || v.view.Known(s) {
 		return Ignore // the same statement with other signatures would otherwise travel once per subset
 	}
 	if st.Kind == protocol.KindGenesis {

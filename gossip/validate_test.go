@@ -43,7 +43,7 @@ func (v *stateView) Council() (*protocol.Council, bool)     { return v.council, 
 func (v *stateView) Round() (uint32, protocol.Digest, bool) { return v.round, v.open, v.opened }
 func (v *stateView) Rostered(p protocol.PeerID) bool        { return slices.Contains(v.roster, p) }
 func (v *stateView) Frozen() (*protocol.Freeze, bool)       { return v.freeze, v.freeze != nil }
-func (v *stateView) Known(d protocol.Digest) bool           { return v.known[d] }
+func (v *stateView) Known(s *protocol.SignedStatement) bool { return v.known[s.Statement.Digest()] }
 func (v *stateView) Commit(p protocol.PeerID) (*protocol.Commit, bool) {
 	c := v.commits[p]
 	return c, c != nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,14 +69,9 @@ func (v roundView) Frozen() (*protocol.Freeze, bool) {
 	return f, err == nil
 }
 
-func (v roundView) Known(d protocol.Digest) bool {
-	n := v.h.length()
-	for i := uint64(0); i < 8 && i < n; i++ {
-		if s := v.h.at(n - 1 - i); s != nil && s.Statement.Digest() == d {
-			return true
-		}
-	}
-	return false
+func (v roundView) Known(st *protocol.SignedStatement) bool {
+	held := v.h.at(place(&st.Statement))
+	return held != nil && held.Statement.Digest() == st.Statement.Digest() && !bytes.Equal(held.Encode(), st.Encode())
 }
 
 // rosterIndex returns a peer's assignment index in an Open, or -1.
