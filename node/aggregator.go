@@ -38,6 +38,7 @@ type Aggregator struct {
 
 	mu       sync.Mutex
 	busy     map[string]bool              // duties under way, by key
+	done     map[string]bool              // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
@@ -48,7 +49,7 @@ type Aggregator struct {
 // the other aggregators are there.
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
-		ready: make(chan struct{}), finished: make(chan struct{}), busy: map[string]bool{},
+		ready: make(chan struct{}), finished: make(chan struct{}), busy: map[string]bool{}, done: map[string]bool{},
 		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,7 +32,8 @@ func (a *Aggregator) work(ctx context.Context) {
 		a.replica.Read(func(m *aggregate.Machine) {
 			duties, phase, latest = m.Duties(a.cfg.Key.ID()), m.Phase(), m.LastSettled()
 		})
-		if a.bank != nil && latest != nil {
+		a.forget(duties)
+		if a.bank != nil && !a.onChain(latest) {
 			a.begin(fmt.Sprintf("chain/%d", latest.Settlement.Epoch), done, func(ctx context.Context) error { return a.settleOnChain(ctx, latest) })
 		}
 		for _, d := range duties {
@@ -51,11 +53,23 @@ func (a *Aggregator) work(ctx context.Context) {
 	}
 }
 
-// begin starts a duty unless it is under way already. A failed one is tried again after a pause, and done wakes work.
+// forget drops the marks of duties that the state machine no longer names.
+func (a *Aggregator) forget(duties []aggregate.Duty) {
+	owed := make(map[string]bool, len(duties))
+	for _, d := range duties {
+		owed[d.Key()] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.done, func(key string, _ bool) bool { return !owed[key] })
+}
+
+// begin starts a duty unless it is under way or done: its record may stand in the log before this aggregator has applied
+// it. A failed one is tried again after a pause, and done wakes work.
 func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Context) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy[key] || len(a.busy) >= maxDuties {
+	if a.busy[key] || a.done[key] || len(a.busy) >= maxDuties {
 		return
 	}
 	a.busy[key] = true
@@ -69,6 +83,9 @@ func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Con
 		}
 		a.mu.Lock()
 		delete(a.busy, key)
+		if err == nil {
+			a.done[key] = true
+		}
 		a.mu.Unlock()
 		select {
 		case done <- struct{}{}:
