@@ -61,8 +61,11 @@ func (a *Aggregator) serve() {
 	}
 }
 
-// logged turns a refusal into an answer for the caller.
+// logged turns a refusal into an answer for the caller: try again later if it came too early.
 func logged(err error) error {
+	if errors.Is(err, aggregate.ErrEarly) {
+		return gossip.Errorf(gossip.CodeBusy, "%v", err)
+	}
 	if errors.Is(err, aggregate.ErrRefused) {
 		return gossip.Errorf(gossip.CodeRefused, "%v", err)
 	}
