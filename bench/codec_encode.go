@@ -16,6 +16,7 @@ var codecEncode = Figure{
 	What:   "sparse pseudo-gradient codec on one core: encoding with error feedback, and decoding into a sum with its validation",
 	Unit:   "M parameters/s per core",
 	Target: Target{Of: "value", Cmp: ">=", Bound: 300},
+	Timed:  true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		var rows []Row
 		for _, k := range []int{64, 256} {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // demoResult is the part of `drystone demo --json` that figures use.
@@ -24,11 +26,14 @@ type demoResult struct {
 	WallSeconds  float64 `json:"wall_seconds"`
 	TokensPerSec float64 `json:"tokens_per_second"`
 	StateDigest  string  `json:"state_digest"`
+
+	busy float64 // share of the machine that other programs used meanwhile
 }
 
 // demoRuns are the demonstrations run so far, which several figures share.
 type demoRuns struct {
-	binary string // "" until built
+	binary string   // "" until built
+	args   []string // beyond the ones that every run gets
 	done   []demoResult
 }
 
@@ -45,18 +50,28 @@ func (e *Env) demos(ctx context.Context, n int) ([]demoResult, error) {
 	}
 	for len(e.demo.done) < n {
 		e.Say("  demonstration, run %d of %d", len(e.demo.done)+1, n)
+		before := readLoad()
 		r, err := e.demoOnce(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if len(e.demo.done) > 0 {
-			if first := e.demo.done[0]; r.StateDigest != first.StateDigest || r.FinalLoss != first.FinalLoss {
-				return nil, fmt.Errorf("two demonstrations with seed %s ended in states %s and %s: exactness is broken", demoSeed, first.StateDigest, r.StateDigest)
-			}
+		r.busy = foreign(before, readLoad())
+		if err := e.demo.add(r); err != nil {
+			return nil, err
 		}
-		e.demo.done = append(e.demo.done, *r)
 	}
 	return e.demo.done, nil
+}
+
+// add keeps a result if it agrees with those before.
+func (d *demoRuns) add(r *demoResult) error {
+	if len(d.done) > 0 {
+		if first := d.done[0]; r.StateDigest != first.StateDigest || r.FinalLoss != first.FinalLoss {
+			return fmt.Errorf("two demonstrations with seed %s ended in states %s and %s", demoSeed, first.StateDigest, r.StateDigest)
+		}
+	}
+	d.done = append(d.done, *r)
+	return nil
 }
 
 // build builds the command once.
@@ -82,11 +97,13 @@ func (e *Env) demoOnce(ctx context.Context) (*demoResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	demo := exec.CommandContext(ctx, e.demo.binary, "demo", "--json", "--seed", demoSeed, "--dir", filepath.Join(dir, "run"))
-	demo.Dir, demo.Stdout, demo.Stderr = e.Root, &out, e.Talk
+	var out, talk bytes.Buffer
+	args := append([]string{"demo", "--json", "--seed", demoSeed, "--dir", filepath.Join(dir, "run")}, e.demo.args...)
+	demo := exec.CommandContext(ctx, e.demo.binary, args...)
+	demo.Dir, demo.Stdout, demo.Stderr = e.Root, &out, io.MultiWriter(e.Talk, &talk)
 	if err := demo.Run(); err != nil {
-		return nil, fmt.Errorf("drystone demo: %w", err)
+		lines := strings.Split(strings.TrimSpace(talk.String()), "\n")
+		return nil, fmt.Errorf("drystone demo: %w: %s", err, lines[len(lines)-1])
 	}
 	r, err := parseDemo(out.Bytes())
 	if err != nil {

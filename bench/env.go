@@ -54,9 +54,6 @@ type Env struct {
 
 // newEnv makes an Env with a temporary directory, which close removes.
 func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
-	if c.Runs < 0 {
-		return nil, fmt.Errorf("--runs %d: want 1 or more", c.Runs)
-	}
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	mod := strings.TrimSpace(string(out))
 	if err != nil || filepath.Base(mod) != "go.mod" {

@@ -15,7 +15,9 @@ type Figure struct {
 	Unit   string // of Row.Value
 	Target Target
 	Needs  string // what it takes beyond a processor; "" for nothing
-	// Measure returns at least one row, of which it fills Case, Stats, Other and Note. It returns a skipped error if this
+	Timed  bool   // a busy machine would change it
+	// Measure returns at least one row, of which it fills Case, Stats, Other, Note and, for work done
+	// earlier, Busy. It returns a skipped error if this
 	// machine lacks what the figure needs.
 	Measure func(ctx context.Context, e *Env) ([]Row, error)
 }
@@ -90,7 +92,7 @@ type Row struct {
 	Met     string  `json:"met"` // yes, no, none
 	Note    string  `json:"note,omitempty"`
 	Skipped string  `json:"skipped,omitempty"` // why there is no value
-	Busy    float64 `json:"busy,omitempty"`    // share of the machine that other programs used meanwhile, if it matters
+	Busy    float64 `json:"busy,omitempty"`    // share of the machine that other programs used meanwhile, if that disturbs
 	Command string  `json:"command"`
 	Machine Machine `json:"machine"`
 }
@@ -122,8 +124,8 @@ func (f *Figure) measure(ctx context.Context, e *Env) ([]Row, error) {
 			r.Ratio = r.Value / r.Other.Value
 		}
 		r.Met = f.Target.met(r)
-		if r.Stats != nil {
-			r.Busy = busy
+		if f.Timed && r.Stats != nil {
+			r.Busy = max(r.Busy, busy)
 		}
 	}
 	return rows, nil

@@ -9,9 +9,10 @@ import (
 )
 
 var gemmGflops = Figure{
-	Name: "gemm-gflops",
-	What: "exact float32 matrix product of squares, against the fused multiply-adds that the processor does without memory",
-	Unit: "GFLOP/s",
+	Name:  "gemm-gflops",
+	What:  "exact float32 matrix product of squares, against the fused multiply-adds that the processor does without memory",
+	Unit:  "GFLOP/s",
+	Timed: true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		var rows []Row
 		for _, path := range vectorPaths() {

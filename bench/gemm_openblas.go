@@ -12,10 +12,12 @@ import (
 var gemmScript string
 
 var gemmOpenBLAS = Figure{
-	Name:  "gemm-vs-openblas",
-	What:  "exact float32 matrix product of squares, against OpenBLAS through numpy on the same threads",
-	Unit:  "GFLOP/s",
-	Needs: "a Python with numpy (--python)",
+	Name:   "gemm-vs-openblas",
+	What:   "exact float32 matrix product of squares, against OpenBLAS through numpy on the same threads",
+	Unit:   "GFLOP/s",
+	Target: Target{Of: "ratio", Cmp: ">=", Bound: 1},
+	Needs:  "a Python with numpy (--python)",
+	Timed:  true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		p, err := e.startPeer(ctx, gemmScript)
 		if err != nil {

@@ -9,7 +9,7 @@
 // the other side and the ratio of the medians. Sides of a comparison take turns, so that a slow minute strikes both.
 //
 // What cannot be measured here is skipped aloud, with the reason. A missed target is shown and is no failure; a
-// measurement that goes wrong is. A row that was measured while other programs used the machine is marked as busy.
+// measurement that goes wrong is. A row that was measured while other programs used the machine is marked as busy and not published.
 //
 // Data goes to standard output, talk to standard error. Exit codes: 0 done, also with skipped figures and missed targets;
 // 1 a measurement failed; 2 the command line is unusable, or names a figure that does not exist; 130 interrupted.
@@ -48,6 +48,14 @@ type runCmd struct {
 	JSON   bool     `help:"Print a JSON array of rows."`
 	Runs   int      `help:"Runs of each measurement; default: what each figure says."`
 	Python string   `help:"Python that has the peers installed, for comparisons with them." default:"python3"`
+}
+
+// Validate is called by the parser.
+func (c *runCmd) Validate() error {
+	if c.Runs < 0 {
+		return fmt.Errorf("--runs %d: want 1 or more", c.Runs)
+	}
+	return nil
 }
 
 // terminal is where a command talks.

@@ -10,9 +10,10 @@ import (
 )
 
 var replayCost = Figure{
-	Name: "replay-cost",
-	What: "time to check one drawn segment of the demonstration's model, against training one contribution",
-	Unit: "s",
+	Name:  "replay-cost",
+	What:  "time to check one drawn segment of the demonstration's model, against training one contribution",
+	Unit:  "s",
+	Timed: true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		d, err := newDemoDevice(e.Machine.Path, e.Threads, 0)
 		if err != nil {

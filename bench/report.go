@@ -61,23 +61,27 @@ Measured on: %s.
 |---|---|---|---|---|---|---|---|---|
 `
 
-// page is docs/figures.md.
+// page is docs/figures.md. It holds no value that was measured on a busy machine.
 func page(m Machine, rows []Row) []byte {
 	var b, notes bytes.Buffer
 	fmt.Fprintf(&b, pageHead, m)
 	for i := range rows {
 		r := &rows[i]
 		value, other, ratio := "not measured here: "+r.Skipped, "", ""
-		if r.Stats != nil {
+		switch {
+		case r.Busy > 0: // neither value nor ratio would be fair
+			value = fmt.Sprintf("not measured here: other programs used %.0f %% of the machine meanwhile", 100*r.Busy)
+		case r.Stats != nil:
 			value = side(r.Stats)
 		}
-		if r.Busy > 0 {
-			value += fmt.Sprintf(", on a busy machine (%.0f %%)", 100*r.Busy)
-		}
-		if r.Other != nil {
+		if r.Other != nil && r.Busy == 0 {
 			other, ratio = r.Other.What+": "+side(&r.Other.Stats), number(r.Ratio)
 		}
-		cells := []string{r.Name, r.Case, value, r.Unit, r.Target, r.Met, other, ratio, "`" + r.Command + "`"}
+		met := r.Met
+		if r.Busy > 0 {
+			met = "none"
+		}
+		cells := []string{r.Name, r.Case, value, r.Unit, r.Target, met, other, ratio, "`" + r.Command + "`"}
 		for j, c := range cells {
 			cells[j] = strings.ReplaceAll(c, "|", "/")
 		}

@@ -14,6 +14,7 @@ var stepPyTorch = Figure{
 	What:  "training speed as in step-tokens, against PyTorch on the same model, batch and threads",
 	Unit:  "tokens/s",
 	Needs: "a Python with torch (--python)",
+	Timed: true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		d, err := newDemoDevice(e.Machine.Path, e.Threads, stepBatch)
 		if err != nil {

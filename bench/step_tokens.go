@@ -15,9 +15,10 @@ const (
 )
 
 var stepTokens = Figure{
-	Name: "step-tokens",
-	What: "training speed: forward, backward, clipping and AdamW of the demonstration's model with 16 sequences of 128",
-	Unit: "tokens/s",
+	Name:  "step-tokens",
+	What:  "training speed: forward, backward, clipping and AdamW of the demonstration's model with 16 sequences of 128",
+	Unit:  "tokens/s",
+	Timed: true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		var rows []Row
 		for _, path := range vectorPaths() {
