@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -149,9 +148,7 @@ func (m *member) learn(s *protocol.SignedStatement) {
 	added, err := m.history.add(s)
 	if err != nil {
 		m.cfg.Log.Warn("statement refused", "kind", s.Statement.Kind, "round", s.Statement.Round, "err", err)
-		if errors.Is(err, errForked) {
-			m.emit(Event{Kind: EventWarning, Round: s.Statement.Round, Text: "split view: " + err.Error()})
-		}
+		m.emit(Event{Kind: EventWarning, Round: s.Statement.Round, Text: "statement refused: " + err.Error()})
 		return
 	}
 	if added {

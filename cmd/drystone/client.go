@@ -70,6 +70,7 @@ type proofCmd struct {
 	Peer  string `required:"" help:"Peer ID of the contributor."`
 	Round uint32 `required:"" help:"Round of the contribution."`
 	Out   string `short:"o" help:"File to write; default: standard output." type:"path"`
+	JSON  bool   `help:"Print one JSON object about the file; wants --out."`
 }
 
 // Run fetches a proof.
@@ -91,7 +92,10 @@ func (c *proofCmd) Run(ctx context.Context, t *terminal) error {
 		_, err = t.out.Write(data)
 		return err
 	}
-	return os.WriteFile(c.Out, data, 0o644)
+	if err := os.WriteFile(c.Out, data, 0o644); err != nil || !c.JSON {
+		return err
+	}
+	return writeJSON(t.out, map[string]any{"run_id": client.Run(), "peer": peer, "round": c.Round, "file": c.Out, "bytes": len(data)})
 }
 
 type claimCmd struct {
@@ -136,7 +140,7 @@ func (c *claimCmd) Run(ctx context.Context, t *terminal) error {
 func (c *claimCmd) account(t *terminal) (protocol.Address, error) {
 	if c.Key != "" {
 		f := keyFlags{PasswordFile: c.PasswordFile}
-		k, err := node.ReadKey(c.Key, func() (string, error) { return f.passphrase(t, "Passphrase of "+c.Key) })
+		k, err := f.read(t, c.Key)
 		if err != nil {
 			return protocol.Address{}, err
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"drystone/internal/exact"
 	"drystone/node"
 	"drystone/protocol"
 )
@@ -84,11 +85,16 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err := c.directory(); err != nil {
 		return err
 	}
+	slow := len(exact.Paths()) == 1 // the portable kernels alone
+	c.Tiny = c.Tiny || slow
 	cfg := c.config(data)
 	show := newProgress(t, &cfg.Spec, c.Peers)
 	defer show.close()
 	show.line("corpus: %s", found)
-	if c.Tiny {
+	switch {
+	case slow:
+		show.line("this processor has no vector kernels here: a far smaller model instead of the demonstration's own")
+	case c.Tiny:
 		show.line("a far smaller model than the demonstration's own, as asked")
 	}
 	cfg.OnEvent, cfg.Log = show.event, t.log
@@ -206,7 +212,7 @@ func (c *demoCmd) rounds(ctx context.Context, l *node.Local, show *progress) err
 			if err != nil {
 				return err
 			}
-			show.round(round, loss)
+			show.round(round, loss, fmt.Sprintf("  %d checks  %s earned", checksOf(l.Aggregators[0]), earnedSoFar(l.Aggregators[0])))
 		case <-l.Aggregators[0].Finished():
 			if len(show.certified) == 0 {
 				return nil
@@ -317,4 +323,21 @@ func (c *demoCmd) report(t *terminal, r *demoResult) error {
 	fmt.Fprintf(w, "\nbefore          %s\nafter           %s\n", r.SampleBefore, r.SampleAfter)
 	fmt.Fprintf(w, "\nproofs          %s\nTry:            %s\n", r.ProofsDir, r.AuditCommand)
 	return nil
+}
+
+// checksOf counts all drawn checks so far.
+func checksOf(a *node.Aggregator) (n int) {
+	for _, c := range a.Checks() {
+		n += c.Passed + c.Failed
+	}
+	return n
+}
+
+// earnedSoFar is what the settled epochs owe all trainers together.
+func earnedSoFar(a *node.Aggregator) string {
+	e := a.View().LastSettled
+	if e == nil {
+		return tokens(new(big.Int))
+	}
+	return tokens(e.Settlement.Total.Big())
 }

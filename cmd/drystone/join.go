@@ -95,6 +95,9 @@ func (c *joinCmd) collect(ctx context.Context, t *terminal, show *progress, r *j
 	if err := client.AwaitFinished(ctx); err != nil {
 		return err
 	}
+	if err := c.honoured(ctx, client, r); err != nil {
+		return err
+	}
 	owed, err := client.Account(ctx, r.Account)
 	if err != nil {
 		return err
@@ -112,6 +115,20 @@ func (c *joinCmd) collect(ctx context.Context, t *terminal, show *progress, r *j
 		return err
 	}
 	r.Balance = balance.String()
+	return nil
+}
+
+// honoured says so if the last rounds' checks refuted this peer.
+func (c *joinCmd) honoured(ctx context.Context, client *node.Client, r *joinResult) error {
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.View.Peers {
+		if p.ID == r.Peer && p.Convicted {
+			return fmt.Errorf("round %d: %w; what earlier epochs settled stays payable with \"drystone claim\"", p.Refuted, node.ErrConvicted)
+		}
+	}
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (f *keyFlags) open(t *terminal, dir string) (protocol.Key, error) {
 		path = filepath.Join(dir, "key.json")
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return node.ReadKey(path, func() (string, error) { return f.passphrase(t, "Passphrase of "+path) })
+		return f.read(t, path)
 	}
 	k, err := protocol.GenerateKey()
 	if err != nil {
@@ -42,6 +42,12 @@ func (f *keyFlags) open(t *terminal, dir string) (protocol.Key, error) {
 	}
 	fmt.Fprintf(t.err, "new key %s in %s; keep a copy, nobody can restore it\n", k.ID(), path)
 	return k, nil
+}
+
+// read reads an existing key.
+func (f *keyFlags) read(t *terminal, path string) (protocol.Key, error) {
+	k, err := node.ReadKey(path, func() (string, error) { return f.passphrase(t, "Passphrase of "+path) })
+	return k, unusable(err)
 }
 
 // write stores a new key as the flags say.
@@ -106,7 +112,7 @@ func (c *keyNewCmd) Run(t *terminal) error {
 		return err
 	}
 	if err := c.write(t, c.Path, k); err != nil {
-		return err
+		return unusable(err)
 	}
 	return showKey(t, k, c.JSON)
 }
@@ -119,7 +125,7 @@ type keyShowCmd struct {
 
 // Run shows a key's public half.
 func (c *keyShowCmd) Run(t *terminal) error {
-	k, err := node.ReadKey(c.Path, func() (string, error) { return c.passphrase(t, "Passphrase of "+c.Path) })
+	k, err := c.read(t, c.Path)
 	if err != nil {
 		return err
 	}

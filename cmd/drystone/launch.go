@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +54,7 @@ type launchCmd struct {
 	Spec string   `arg:"" optional:"" help:"Run spec; see --template." type:"path"`
 	Data []string `help:"Text to train on; default: Newton's Opticks from the Go installation." type:"path"`
 	roleFlags
+	JSON         bool `help:"Print JSON lines: the link, and the result when the run is over."`
 	Local        int  `help:"For trying out: run everything in this one process, with this many trainers."`
 	Template     bool `help:"Print a run spec to start from, and exit."`
 	ExitWhenDone bool `help:"Exit when the run is over and paid, instead of serving claims until interrupted."`
@@ -84,6 +86,9 @@ func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	if !named.IsZero() && named != spec.Data.Manifest {
 		return fmt.Errorf("%w: %s names another dataset than --data gives; leave data.manifest out", errUsage, c.Spec)
 	}
+	if err := possible(spec); err != nil { // before a key is made for it
+		return fmt.Errorf("%w: %s: %w", errUsage, c.Spec, err)
+	}
 	show := newProgress(t, &spec, 0)
 	defer show.close()
 	show.line("corpus: %s", found)
@@ -104,6 +109,18 @@ func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	return c.found(ctx, t, show, cfg, spec, data)
 }
 
+// possible validates a spec whose founder may not be known yet.
+func possible(spec protocol.RunSpec) error {
+	if spec.Founder == (protocol.PeerID{}) {
+		k, err := protocol.GenerateKey()
+		if err != nil {
+			return err
+		}
+		spec.Founder = k.ID()
+	}
+	return spec.Validate()
+}
+
 // found runs the founder's aggregator and the ledger.
 func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg node.Config, spec protocol.RunSpec, data []byte) error {
 	run, err := spec.ID()
@@ -112,14 +129,14 @@ func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg 
 	}
 	cfg.Data = data
 	cfg.OnListen = func(l gossip.Link) {
-		fmt.Fprintln(t.out, l)
+		printLink(t, l, c.JSON)
 		show.line("the line above is the run link: give it to %d more aggregators (drystone aggregate LINK) and to trainers (drystone join LINK)", spec.Quorum.Aggregators-1)
 	}
 	a, err := node.OpenAggregator(ctx, cfg, gossip.Link{Run: run}, &spec)
 	if err != nil {
 		return err
 	}
-	err = watch(ctx, show, a, c.ExitWhenDone)
+	err = watch(ctx, t, show, a, c.ExitWhenDone, c.JSON)
 	return errors.Join(err, a.Close())
 }
 
@@ -145,8 +162,8 @@ func (c *launchCmd) local(ctx context.Context, t *terminal, show *progress, cfg 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out, l.Link)
-	err = watch(ctx, show, l.Aggregators[0], c.ExitWhenDone)
+	printLink(t, l.Link, c.JSON)
+	err = watch(ctx, t, show, l.Aggregators[0], c.ExitWhenDone, c.JSON)
 	return errors.Join(err, l.Close())
 }
 
@@ -159,7 +176,7 @@ func deriveKey(k protocol.Key, purpose string) (protocol.Key, error) {
 }
 
 // watch prints rounds until the run is over, and then, unless it may exit, keeps serving until interrupted.
-func watch(ctx context.Context, show *progress, a *node.Aggregator, exit bool) error {
+func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator, exit, asJSON bool) error {
 	over := a.Finished()
 	for {
 		select {
@@ -168,12 +185,12 @@ func watch(ctx context.Context, show *progress, a *node.Aggregator, exit bool) e
 			if err != nil {
 				return err
 			}
-			show.round(round, loss)
+			show.round(round, loss, "")
 		case <-over:
 			if len(show.certified) > 0 {
 				continue
 			}
-			show.line("the run is over; its digest is %s", a.View().Model)
+			printOver(t, show, a, asJSON)
 			if exit {
 				return nil
 			}
@@ -185,10 +202,29 @@ func watch(ctx context.Context, show *progress, a *node.Aggregator, exit bool) e
 	}
 }
 
+// printLink prints the run link that leads here, alone on its line.
+func printLink(t *terminal, l gossip.Link, asJSON bool) {
+	if asJSON {
+		json.NewEncoder(t.out).Encode(map[string]any{"run_id": l.Run, "link": l.String()})
+		return
+	}
+	fmt.Fprintln(t.out, l)
+}
+
+// printOver says that the run is over and with what result.
+func printOver(t *terminal, show *progress, a *node.Aggregator, asJSON bool) {
+	if asJSON {
+		json.NewEncoder(t.out).Encode(map[string]any{"run_id": a.View().Run, "state_digest": a.View().Model})
+		return
+	}
+	show.line("the run is over; its digest is %s", a.View().Model)
+}
+
 type aggregateCmd struct {
 	Link string `arg:"" help:"Run link."`
 	roleFlags
 	ExitWhenDone bool `help:"Exit when the run is over, instead of serving until interrupted."`
+	JSON         bool `help:"Print JSON lines: the link, and the result when the run is over."`
 }
 
 // Run offers an aggregator and takes part until interrupted.
@@ -204,7 +240,7 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cfg.OnEvent = show.notable
-	cfg.OnListen = func(l gossip.Link) { show.line("listening; this aggregator's link is %s", l) }
+	cfg.OnListen = func(l gossip.Link) { printLink(t, l, c.JSON) }
 	a, err := node.OpenAggregator(ctx, cfg, link, nil)
 	if err != nil {
 		return err
@@ -212,7 +248,7 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 	show.line("the run is founded; taking part")
 	select {
 	case <-a.Finished():
-		show.line("the run is over; its digest is %s", a.View().Model)
+		printOver(t, show, a, c.JSON)
 		if !c.ExitWhenDone {
 			show.line("serving proofs and the model until interrupted")
 			<-ctx.Done()

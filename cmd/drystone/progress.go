@@ -157,14 +157,14 @@ func (p *progress) bars() {
 	p.redraw(b.String())
 }
 
-// round prints a finished round with its held-out loss.
-func (p *progress) round(round uint32, heldOut float64) {
+// round prints a finished round with its held-out loss and what else the caller knows of it.
+func (p *progress) round(round uint32, heldOut float64, more string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.sum(round)
 	took := time.Since(s.began).Seconds()
-	p.print(fmt.Sprintf("round %2d  held-out %.3f  training %.3f  %6.0f tokens/s  %7d bytes sent by %d trainers  %.1f s",
-		round, heldOut, s.loss/float64(max(s.trained, 1)), float64(s.tokens)/took, s.sent, s.reveals, took))
+	p.print(fmt.Sprintf("round %2d  held-out %.3f  training %.3f  %6.0f tokens/s  %7d bytes sent by %d trainers%s  %.1f s",
+		round, heldOut, s.loss/float64(max(s.trained, 1)), float64(s.tokens)/took, s.sent, s.reveals, more, took))
 }
 
 // sentPerPeerRound returns the bytes that a trainer sent per round, on average: reveals as they go over the wire.
