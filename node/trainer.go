@@ -68,8 +68,10 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return err
 	}
 	t.serve()
-	if err := t.join(ctx); err != nil {
-		return err
+	if t.history.rounds() < t.spec.Train.Rounds {
+		if err := t.join(ctx); err != nil {
+			return err
+		}
 	}
 	t.spawn(t.work)
 	return nil

@@ -82,12 +82,16 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if err := c.directory(); err != nil {
-		return err
-	}
 	slow := len(exact.Paths()) == 1 // the portable kernels alone
 	c.Tiny = c.Tiny || slow
 	cfg := c.config(data)
+	if err := cfg.Spec.Validate(); err != nil {
+		return fmt.Errorf("%w: %s: %w", errUsage, found, err)
+	}
+	if err := c.directory(); err != nil {
+		return err
+	}
+	cfg.Dir = c.Dir
 	show := newProgress(t, &cfg.Spec, c.Peers)
 	defer show.close()
 	show.line("corpus: %s", found)
@@ -132,7 +136,7 @@ func (c *demoCmd) config(data []byte) node.LocalConfig {
 	if c.Tiny {
 		spec = node.TinySpec(c.Seed, c.Rounds, uint32(c.Peers))
 	}
-	cfg := node.LocalConfig{Data: data, Dir: c.Dir, Threads: c.Threads}
+	cfg := node.LocalConfig{Data: data, Threads: c.Threads}
 	if cfg.Threads == 0 {
 		cfg.Threads = runtime.NumCPU()
 	}
