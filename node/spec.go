@@ -28,6 +28,7 @@ func DefaultSpec() protocol.RunSpec {
 func DemoSpec(seed uint64, rounds, peers uint32) protocol.RunSpec {
 	s := DefaultSpec()
 	s.Name, s.Seed = "demo", seed
+	s.Model.Layers = 3
 	s.Train.Rounds, s.Train.Steps, s.Train.Segment = rounds, 20, 4
 	s.Codec.TopK = 384
 	s.Aggregate.MinPeers, s.Aggregate.StartPeers = 1, peers
