@@ -121,9 +121,6 @@ func (h *history) at(i uint64) *protocol.SignedStatement {
 	return h.chain[i]
 }
 
-// last returns the newest statement, or nil.
-func (h *history) last() *protocol.SignedStatement { return h.at(h.length() - 1) }
-
 // wait returns a channel that is closed when a statement is added after this call.
 func (h *history) wait() <-chan struct{} {
 	h.mu.Lock()
