@@ -8,7 +8,8 @@ import (
 
 func (s *slot) open() bool { return s.State == SlotOwed || s.State == SlotDisputed }
 
-// startChecks calls the first verifiers of every contribution, once the RevealSet is final.
+// startChecks calls the first verifiers of every contribution, once the RevealSet is final. Those that were late in an
+// earlier round and not heard of since are passed over, or every round would wait for a dead one; unless all are.
 func (m *Machine) startChecks(r *round) {
 	for i := range r.Entries {
 		e := &r.Entries[i]
@@ -18,12 +19,18 @@ func (m *Machine) startChecks(r *round) {
 		}
 		e.Account = m.peer(e.Peer).Payout
 		order := m.checkOrder(r, e.Peer)
-		n := min(int(m.cfg.Spec.Verify.Checks), len(order))
-		for _, v := range order[:n] {
+		want := min(int(m.cfg.Spec.Verify.Checks), len(order))
+		for i, v := range order {
+			if len(e.Check.Slots) == want {
+				break
+			}
+			if m.away(v) && len(order)-i > want-len(e.Check.Slots) {
+				continue
+			}
 			e.Check.Slots = append(e.Check.Slots, slot{Verifier: v, State: SlotOwed})
+			e.Check.Next = uint32(i) + 1
 		}
-		e.Check.Next = uint32(n)
-		if n == 0 { // the only aggregator checks nobody but itself
+		if want == 0 { // the only aggregator checks nobody but itself
 			m.evidence(Evidence{Kind: EvidenceUnchecked, Round: r.Number, Who: e.Peer, First: e.Commit.Digest()})
 			e.Check.Done = true
 		}
@@ -127,6 +134,7 @@ func (m *Machine) verdict(s *protocol.Signed[protocol.Verdict]) error {
 	sl.Votes = append(sl.Votes, vote{Verifier: v.Verifier, Outcome: v.Outcome, Digest: s.Digest()})
 	if i, ok := search(m.s.Aggregators, v.Verifier, aggregatorKey); ok {
 		m.s.Aggregators[i].Checks++
+		m.s.Aggregators[i].Away = false
 	}
 	m.appendLeaf(RecordVerdict, s)
 	m.tally(r, e, sl)
@@ -224,9 +232,22 @@ func (m *Machine) fault(k FaultKind, id protocol.PeerID, round uint32, peer prot
 	m.fx.Faults = append(m.fx.Faults, Fault{Kind: k, Aggregator: id, Round: round, Peer: peer})
 }
 
+// away reports whether an aggregator was late and not heard of since.
+func (m *Machine) away(id protocol.PeerID) bool {
+	i, ok := search(m.s.Aggregators, id, aggregatorKey)
+	return ok && m.s.Aggregators[i].Away
+}
+
+func (m *Machine) setAway(id protocol.PeerID, away bool) {
+	if i, ok := search(m.s.Aggregators, id, aggregatorKey); ok {
+		m.s.Aggregators[i].Away = away
+	}
+}
+
 // late records that a verifier missed a deadline in this round; no duty passes on to it any more.
 func (m *Machine) late(k FaultKind, id protocol.PeerID, r *round, peer protocol.PeerID) {
 	m.fault(k, id, r.Number, peer)
+	m.setAway(id, true)
 	if !slices.Contains(r.Faulted, id) {
 		r.Faulted = append(r.Faulted, id)
 	}

@@ -98,6 +98,7 @@ func (m *Machine) attest(s *protocol.Signed[protocol.Attest]) error {
 		return refuse(ErrInvalid, "%v", err)
 	}
 	e.Attests = slices.Insert(e.Attests, i, v)
+	m.setAway(a.Aggregator, false)
 	m.resolve(e, v.Reveal)
 	return nil
 }

@@ -68,6 +68,7 @@ func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
 		return refuse(ErrInvalid, "cosign of the %s of round %d: %v", c.Statement.Kind, c.Statement.Round, err)
 	}
 	b.Sigs = slices.Insert(b.Sigs, i, c.Cosignature)
+	m.setAway(c.Cosignature.Signer, false)
 	return nil
 }
 

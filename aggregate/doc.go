@@ -55,7 +55,8 @@
 // aggregator is evidence. An empty RevealSet has the Certificate that changes nothing, and it is derived.
 //
 // Checks. In the order of protocol.CheckOrder, the first verify.checks aggregators owe a draw and a verdict on each
-// contribution. Who is late is at fault, and the duty passes to the next who was not late in this round. After a failed
+// contribution, those passed over that were late before and not heard of since. Who is late is at fault, and the duty
+// passes to the next who was not late in this round. After a failed
 // check every other aggregator but the contributor owes a verdict on the same segment: t failures refute the
 // contribution, more than n-t passes clear it, so a lone liar convicts nobody. Who is outvoted is at fault. Without either by the
 // deadline the silent are at fault and the contribution stands, on record. If every verifier was late it is unchecked.

@@ -29,7 +29,7 @@ type state struct {
 	Evidence    []Evidence
 }
 
-const stateVersion = 1
+const stateVersion = 2
 
 // ballot collects signatures under one statement.
 type ballot struct {
@@ -61,6 +61,7 @@ type aggregatorState struct {
 	ID     protocol.PeerID
 	Faults uint32
 	Checks uint32
+	Away   bool // was late, and was not heard of since: no check falls on it first
 }
 
 // round is everything about a round from its Open until its checks are over.
