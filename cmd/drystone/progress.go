@@ -163,8 +163,12 @@ func (p *progress) round(round uint32, heldOut float64, more string) {
 	defer p.mu.Unlock()
 	s := p.sum(round)
 	took := time.Since(s.began).Seconds()
+	if s.trained == 0 { // all trainers are elsewhere
+		p.print(fmt.Sprintf("round %2d  held-out %.3f%s  %.1f s", round, heldOut, more, took))
+		return
+	}
 	p.print(fmt.Sprintf("round %2d  held-out %.3f  training %.3f  %6.0f tokens/s  %7d bytes sent by %d trainers%s  %.1f s",
-		round, heldOut, s.loss/float64(max(s.trained, 1)), float64(s.tokens)/took, s.sent, s.reveals, more, took))
+		round, heldOut, s.loss/float64(s.trained), float64(s.tokens)/took, s.sent, s.reveals, more, took))
 }
 
 // sentPerPeerRound returns the bytes that a trainer sent per round, on average: reveals as they go over the wire.
