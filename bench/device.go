@@ -18,7 +18,8 @@ type demoDevice struct {
 	theta []float32 // of round 0
 }
 
-// newDemoDevice makes the device on a code path, with the given sequences per step; 0 for the demonstration's own.
+// newDemoDevice makes the device on a code path. With batch above 0 it trains that many sequences per step, and the model
+// is that of node.DefaultSpec, the Llama of 0.92 M parameters that speeds are compared on.
 func newDemoDevice(path string, threads, batch int) (*demoDevice, error) {
 	data, _, err := node.LoadCorpus(nil)
 	if err != nil {
@@ -27,7 +28,7 @@ func newDemoDevice(path string, threads, batch int) (*demoDevice, error) {
 	spec := node.WithData(node.DemoSpec(1, 12, 4), data)
 	spec.Founder = protocol.DeriveKey(1, "bench/founder").ID()
 	if batch > 0 {
-		spec.Train.Batch = batch
+		spec.Train.Batch, spec.Model = batch, node.DefaultSpec().Model
 	}
 	run, err := spec.ID()
 	if err != nil {
