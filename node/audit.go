@@ -17,6 +17,11 @@ import (
 // the run's blobs, as aggregators keep it, for replay and merge; empty for an audit without them. Nothing is sent
 // anywhere.
 func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs string, threads int) (*verify.Report, error) {
+	if blobs != "" {
+		if _, err := os.Stat(blobs); err != nil {
+			return nil, fmt.Errorf("blob directory: %w", err)
+		}
+	}
 	f, err := verify.DecodeProof(proof)
 	if err != nil {
 		return nil, err
@@ -29,9 +34,6 @@ func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs string
 		}
 	}()
 	if blobs != "" {
-		if _, err := os.Stat(blobs); err != nil {
-			return nil, fmt.Errorf("blob directory: %w", err)
-		}
 		store, err := durable.OpenStore(blobs)
 		if err != nil {
 			return nil, err
