@@ -142,8 +142,8 @@ func TestConvictedTrainerStops(t *testing.T) {
 func TestAggregatorRestarts(t *testing.T) {
 	const rounds = 8
 	cfg := tinyConfig(t, 7, rounds, 2, nil)
-	cfg.Spec.Deadlines.Check = 15 // what the stopped one owes passes on
-	cfg.Spec.Payout.EpochCap = 1  // an epoch earns 0.512: two at once would be above the contract's cap
+	cfg.Spec.Deadlines.Check = 8 // what the stopped one owes passes on
+	cfg.Spec.Payout.EpochCap = 1 // an epoch earns 0.512: two at once would be above the contract's cap
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	l, err := StartLocal(ctx, cfg)
