@@ -27,7 +27,7 @@ func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts eight processes")
 	}
-	n := newNetwork(t, 31, 8, 2)
+	n := newNetwork(t, 31, 12, 2)
 	n.begin()
 	cold, err := protocol.DeriveKey(n.seed, "cold").ID().Address()
 	if err != nil {
@@ -45,15 +45,15 @@ func TestProcesses(t *testing.T) {
 	late := n.join("late")
 
 	whole := n.result(first)
-	if whole.Balance != n.pay(8) || whole.Earned != whole.Balance || whole.Rounds != 8 || whole.Account != cold {
-		t.Errorf("first: %+v, want 8 rounds and %s on %s", whole, n.pay(8), cold)
+	if whole.Balance != n.pay(12) || whole.Earned != whole.Balance || whole.Rounds != 12 || whole.Account != cold {
+		t.Errorf("first: %+v, want 12 rounds and %s on %s", whole, n.pay(12), cold)
 	}
-	if r := n.result(secret); r.Balance != n.pay(8) {
-		t.Errorf("secret: %+v, want %s", r, n.pay(8))
+	if r := n.result(secret); r.Balance != n.pay(12) {
+		t.Errorf("secret: %+v, want %s", r, n.pay(12))
 	}
 	r := n.result(late)
-	if r.Rounds < 1 || r.Rounds > 6 || r.Balance != n.pay(r.Rounds) {
-		t.Errorf("late: %+v, want 1 to 6 rounds, paid %s", r, n.pay(r.Rounds))
+	if r.Rounds < 1 || r.Rounds > 10 || r.Balance != n.pay(r.Rounds) {
+		t.Errorf("late: %+v, want 1 to 10 rounds, paid %s", r, n.pay(r.Rounds))
 	}
 	checkCommands(t, n, whole)
 	for _, p := range n.aggs {
@@ -76,7 +76,7 @@ func quiet(t *testing.T, all ...*process) {
 
 func checkCommands(t *testing.T, n *network, whole joinResult) {
 	s := n.until(n.linkOf(2), "the end", func(s node.Status) bool { return s.View.Phase == aggregate.PhaseFinished })
-	if s.Run != whole.RunID || len(s.View.Peers) != 3 || s.Rounds != 8 {
+	if s.Run != whole.RunID || len(s.View.Peers) != 3 || s.Rounds != 12 {
 		t.Errorf("status: run %s, %d peers, %d rounds", s.Run, len(s.View.Peers), s.Rounds)
 	}
 	if code, out, _ := command(t, "status", n.link); code != 0 || !strings.Contains(out, whole.Peer.String()) {
@@ -126,7 +126,7 @@ func TestKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts six processes")
 	}
-	const rounds = 14
+	const rounds = 18
 	n := newNetwork(t, 32, rounds, 2)
 	n.begin()
 	trainers := []*process{n.join("trainer-0"), n.join("trainer-1")}

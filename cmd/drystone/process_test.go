@@ -173,7 +173,6 @@ func newNetwork(t *testing.T, seed uint64, rounds, startPeers uint32) *network {
 	s.Aggregate.MinPeers = 1
 	s.Payout.EpochRounds = 2
 	s.Deadlines.Check = 8 // after which the duties of one who is away pass on
-	s.Deadlines.Check = 15 // what a killed aggregator owes passes on
 	s.Founder = n.key("aggregator-0").ID()
 	n.spec = node.WithData(s, n.data)
 	text := fmt.Sprintf(`name = %q
