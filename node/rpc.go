@@ -33,6 +33,7 @@ const (
 	maxStatus     = 8 << 20
 	maxProofFile  = 32 << 20
 	maxChainCall  = 1 << 20
+	maxOpening    = 64 << 20 // the largest response of a call; a larger opening would never arrive, and its peer be refuted
 )
 
 // statementsRequest asks for statements from a place of the chain on.
