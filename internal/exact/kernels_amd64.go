@@ -144,3 +144,6 @@ func avx512AdamW(p *float32, grad *float32, m *float32, v *float32, n int, c *[9
 
 // avx2Transpose8 writes the transpose of src, 8 rows of 8*blocks elements, to dst, 8*blocks rows of 8.
 func avx2Transpose8(dst *float32, drs int, src *float32, srs int, blocks int)
+
+// pause waits for n short moments, n at least 1.
+func pause(n int)

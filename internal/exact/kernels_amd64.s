@@ -316,6 +316,16 @@ TEXT ·avx2CopySteps(SB), NOSPLIT, $0-32
 	TESTQ BX, BX
 	JZ    done
 
+wide:
+	CMPQ    BX, $0x01
+	JLE     row
+	VMOVUPS (CX), Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x18, AX
+	ADDQ    DX, CX
+	DECQ    BX
+	JMP     wide
+
 row:
 	VMOVUPS (CX), X0
 	VMOVUPS X0, (AX)
@@ -1927,6 +1937,16 @@ TEXT ·avx512CopySteps(SB), NOSPLIT, $0-32
 	TESTQ BX, BX
 	JZ    done
 
+wide:
+	CMPQ    BX, $0x01
+	JLE     row
+	VMOVUPS (CX), Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x30, AX
+	ADDQ    DX, CX
+	DECQ    BX
+	JMP     wide
+
 row:
 	VMOVUPS (CX), X0
 	VMOVUPS X0, (AX)
@@ -2655,4 +2675,14 @@ block:
 
 done:
 	VZEROUPPER
+	RET
+
+// func pause(n int)
+TEXT ·pause(SB), NOSPLIT, $0-8
+	MOVQ n+0(FP), AX
+
+again:
+	PAUSE
+	DECQ AX
+	JNZ  again
 	RET

@@ -1,6 +1,7 @@
 package exact
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -13,7 +14,9 @@ type task func(e *Engine, worker, i int)
 // caller. The goroutines start in newPool and end at close.
 type pool struct {
 	threads int
+	spins   int           // how often to look for work before sleeping
 	wake    chan struct{} // one token per helper that should join the job
+	busy    atomic.Int64  // helpers that have not finished the job
 	done    sync.WaitGroup
 	exit    sync.WaitGroup
 
@@ -30,6 +33,9 @@ type crash struct{ value any }
 
 func newPool(threads int) *pool {
 	p := &pool{threads: threads, wake: make(chan struct{}, threads)}
+	if threads <= runtime.GOMAXPROCS(0) {
+		p.spins = spins
+	}
 	p.exit.Add(threads - 1)
 	for range threads - 1 {
 		go p.help()
@@ -44,9 +50,29 @@ func (p *pool) close() {
 
 func (p *pool) help() {
 	defer p.exit.Done()
-	for range p.wake {
+	for {
+		p.spin(func() bool { return len(p.wake) > 0 })
+		if _, open := <-p.wake; !open {
+			return
+		}
 		p.work(int(p.ids.Add(1)))
+		p.busy.Add(-1)
 		p.done.Done()
+	}
+}
+
+// Kernels follow each other within microseconds, and to wake a sleeping thread takes
+// as long as a small kernel: so workers look out for a while, about 50 µs, before
+// they sleep, unless there are more of them than processors.
+const (
+	spins  = 1000
+	pauses = 4 // a pause is 10 to 140 cycles
+)
+
+// spin waits until ready, or for as long as is worth it.
+func (p *pool) spin(ready func() bool) {
+	for i := 0; i < p.spins && !ready(); i++ {
+		pause(pauses)
 	}
 }
 
@@ -64,11 +90,13 @@ func (p *pool) run(e *Engine, n int, f task) {
 	p.next.Store(0)
 	p.ids.Store(0)
 	p.done.Add(helpers)
+	p.busy.Store(int64(helpers))
 	for range helpers {
 		p.wake <- struct{}{}
 	}
 	p.work(0)
 	p.recall()
+	p.spin(func() bool { return p.busy.Load() == 0 })
 	p.done.Wait()
 	p.e, p.f = nil, nil
 	if c := p.crash.Swap(nil); c != nil {
@@ -82,6 +110,7 @@ func (p *pool) recall() {
 	for {
 		select {
 		case <-p.wake:
+			p.busy.Add(-1)
 			p.done.Done()
 		default:
 			return

@@ -27,6 +27,7 @@ const (
 func (s *scratch) floats(slot, n int) []float32 {
 	if cap(s.f[slot]) < n {
 		s.f[slot] = make([]float32, n+n/4)
+		Huge(s.f[slot])
 	}
 	return s.f[slot][:n]
 }

@@ -3,6 +3,11 @@ package exact
 // packedElems bounds the memory that holds the packed part of B: 4 Mi elements.
 const packedElems = 1 << 22
 
+const (
+	halfBlock = 256 // steps of a panel that stay in the first cache
+	chunkRows = 96  // rows of A in the second cache with a fold block each
+)
+
 // vecGemm packs B, or as many of its columns as fit, into panels of nr columns,
 // each panel row by row, and then folds tiles of C, block by block of k:
 //
@@ -51,14 +56,16 @@ func (e *Engine) packPanels(g *gemmArgs) {
 	})
 }
 
-// splitGemm chooses the pieces of C: groups of up to four panels, and as many
-// groups of rows as keep all workers busy.
+// splitGemm chooses the pieces of C: whole rows of panels, in chunks of rows whose
+// part of A fits the cache, and fewer rows or panels where that leaves workers idle.
 func (e *Engine) splitGemm(g *gemmArgs) {
-	g.colsPer = min(4, g.panels)
-	across := pieces(g.panels, g.colsPer)
-	down := max(1, pieces(4*e.pool.threads, across))
-	tiles := pieces(g.m, e.vec.mr)
-	g.rowsPer = max(4, pieces(tiles, down)) * e.vec.mr
+	const fewest = 4 // tiles per chunk, or reading the panels of B dominates
+	tiles, want := pieces(g.m, e.vec.mr), 6*e.pool.threads
+	if e.pool.threads == 1 {
+		want = 1
+	}
+	g.rowsPer = max(fewest, min(chunkRows/e.vec.mr, pieces(tiles, want))) * e.vec.mr
+	g.colsPer = max(4, pieces(g.panels, pieces(want, pieces(g.m, g.rowsPer))))
 }
 
 // packPanel packs one fold block of one panel.
@@ -106,64 +113,108 @@ func (v *vector) pack(dst, src []float32, rs, cs, rows, cols int) {
 	}
 }
 
-// gemmPiece folds one piece of C, tile by tile, fold block by fold block.
+// gemmPiece folds one piece of C, fold block by fold block.
 func (e *Engine) gemmPiece(g *gemmArgs, down, across, w int) {
 	v := e.vec
 	r0, r1 := span(down, g.rowsPer, g.m)
 	p0, p1 := span(across, g.colsPer, g.panels)
 	for lo := 0; lo < g.k; lo += foldBlock {
-		k := min(foldBlock, g.k-lo)
-		mode := tileAdd
+		blk := gemmBlock{lo: lo, k: min(foldBlock, g.k-lo), r0: r0, rows: r1 - r0, mode: tileAdd}
 		if lo == 0 && !g.accumulate {
-			mode = tileStore
+			blk.mode = tileStore
 		}
-		for i := r0; i < r1; {
-			rows, tile := v.tileFor(r1 - i)
-			a, ars, acs := e.leftRows(g, i, rows, lo, k, w)
-			for p := p0; p < p1; p++ {
-				b := &g.packed[(p*g.k+lo)*v.nr]
-				j := (g.panel + p) * v.nr
-				if j+v.nr <= g.n {
-					tile(k, a, ars, acs, b, v.nr, &g.c[i*g.ldc+j], g.ldc, mode)
-					continue
+		e.packRows(g, &blk, w)
+		for p := p0; p < p1; p++ {
+			b := g.packed[(p*g.k+lo)*v.nr:]
+			j := (g.panel + p) * v.nr
+			if cols := g.n - j; cols < v.nr || blk.mode == tileAdd && blk.k > halfBlock {
+				t := e.scratch[w].floats(slotTile, g.rowsPer*v.nr)
+				e.foldPanel(g, &blk, b, t, v.nr, tileStore)
+				for r := range blk.rows {
+					mergeRow(v, g.c[(r0+r)*g.ldc+j:][:min(cols, v.nr)], t[r*v.nr:], blk.mode)
 				}
-				c := e.scratch[w].floats(slotTile, v.mr*v.nr)
-				tile(k, a, ars, acs, b, v.nr, &c[0], v.nr, tileStore)
-				for r := range rows {
-					mergeRow(g.c[(i+r)*g.ldc+j:][:g.n-j], c[r*v.nr:], mode)
-				}
+				continue
 			}
+			e.foldPanel(g, &blk, b, g.c[r0*g.ldc+j:], g.ldc, blk.mode)
+		}
+	}
+}
+
+// gemmBlock is one fold block of a chunk of rows of op(A).
+type gemmBlock struct {
+	lo, k    int
+	r0, rows int
+	mode     int
+	tall     []float32 // the rows copied, tile by tile; nil where they are read in place
+	strided  bool      // the copy is of rows, not of steps
+}
+
+// Copies of rows lie in different cache sets.
+const rowPad = 16
+
+// foldPanel folds all rows of a chunk with one panel into c, in halves of a fold
+// block so that the part of the panel in use stays in the first cache.
+func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mode int) {
+	v := e.vec
+	for lo, hi := 0, 0; lo < blk.k; lo = hi {
+		if hi = lo + halfBlock; blk.k-hi < halfBlock/2 {
+			hi = blk.k
+		}
+		for i := 0; i < blk.rows; {
+			rows, tile := v.tileFor(blk.rows - i)
+			a, ars, acs := &g.a[0], g.ars, g.acs
+			switch {
+			case blk.tall == nil:
+				a = &g.a[(blk.r0+i)*g.ars+(blk.lo+lo)*g.acs]
+			case blk.strided:
+				a, ars, acs = &blk.tall[i*(foldBlock+rowPad)+lo], foldBlock+rowPad, 1
+			default:
+				a, ars, acs = &blk.tall[i*blk.k+lo*rows], 1, rows
+			}
+			tile(hi-lo, a, ars, acs, &b[lo*v.nr], v.nr, &c[i*ldc], ldc, mode)
 			i += rows
 		}
+		mode = tileContinue
 	}
 }
 
-// leftRows returns rows [i,i+rows) of op(A) from step lo on, and their strides:
-// in place, or copied where reading them in place would miss the cache.
-func (e *Engine) leftRows(g *gemmArgs, i, rows, lo, k, w int) (a *float32, ars, acs int) {
-	const pad = 16 // puts rows of a copy in different cache sets
-	a = &g.a[i*g.ars+lo*g.acs]
-	mr := e.vec.mr
+// packRows copies the rows of a chunk where reading them in place would miss the
+// cache: those of a transposed matrix to one step after the other per tile, those
+// whose strides share cache sets to strides that do not.
+func (e *Engine) packRows(g *gemmArgs, blk *gemmBlock, w int) {
+	const stretch = 64 // steps whose cache lines serve all tiles
+	v := e.vec
 	switch {
-	case g.ars == 1 && rows == mr && g.acs != 1:
-		dst := e.scratch[w].floats(slotTall, mr*foldBlock)
-		e.vec.copySteps(&dst[0], a, g.acs, k)
-		return &dst[0], 1, mr
-	case g.acs == 1 && rows == mr && g.ars%512 == 0:
-		dst := e.scratch[w].floats(slotTall, mr*(foldBlock+pad))
-		for r := range rows {
-			copy(dst[r*(foldBlock+pad):][:k], g.a[(i+r)*g.ars+lo:])
+	case g.ars == 1 && g.acs != 1:
+		blk.tall = e.scratch[w].floats(slotTall, blk.rows*blk.k)
+		for lo := 0; lo < blk.k; lo += stretch {
+			steps := min(stretch, blk.k-lo)
+			for i := 0; i < blk.rows; {
+				rows, _ := v.tileFor(blk.rows - i)
+				dst, src := blk.tall[i*blk.k+lo*rows:], g.a[blk.r0+i+(blk.lo+lo)*g.acs:]
+				if rows == v.mr {
+					v.copySteps(&dst[0], &src[0], g.acs, steps)
+				} else {
+					for p := range steps {
+						copy(dst[p*rows:][:rows], src[p*g.acs:])
+					}
+				}
+				i += rows
+			}
 		}
-		return &dst[0], foldBlock + pad, 1
-	default:
-		return a, g.ars, g.acs
+	case g.acs == 1 && g.ars%512 == 0:
+		blk.tall, blk.strided = e.scratch[w].floats(slotTall, blk.rows*(foldBlock+rowPad)), true
+		for i := range blk.rows {
+			copy(blk.tall[i*(foldBlock+rowPad):][:blk.k], g.a[(blk.r0+i)*g.ars+blk.lo:])
+		}
 	}
 }
 
-// tileFor returns the tallest tile that fits into the rows left.
+// tileFor returns the tile for the next of the rows left: the tallest that fits,
+// but four rows where that leaves no odd ones.
 func (v *vector) tileFor(left int) (rows int, tile tileFunc) {
 	switch {
-	case left >= v.mr:
+	case left >= v.mr && (left == v.mr || left >= v.mr+4 || left%4 != 0):
 		return v.mr, v.gemm
 	case left >= 4:
 		return 4, v.gemm4
@@ -173,12 +224,16 @@ func (v *vector) tileFor(left int) (rows int, tile tileFunc) {
 }
 
 // mergeRow puts a row of block results into C as the tile kernels do.
-func mergeRow(c, block []float32, mode int) {
-	for j := range c {
-		if mode == tileAdd {
-			c[j] += block[j]
-		} else {
-			c[j] = block[j]
-		}
+func mergeRow(v *vector, c, block []float32, mode int) {
+	if mode != tileAdd {
+		copy(c, block)
+		return
+	}
+	n16, done := blocks16(len(c))
+	if n16 > 0 {
+		v.add(&c[0], &c[0], &block[0], n16)
+	}
+	for j := done; j < len(c); j++ {
+		c[j] += block[j]
 	}
 }

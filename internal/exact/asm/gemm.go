@@ -126,6 +126,19 @@ func genCopySteps(s *isa) {
 	SHLQ(Imm(2), srs)
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
+	if s.mr < s.lanes {
+		// A whole register at a time, the next row overwriting what is too much. The last row is done by itself.
+		Label("wide")
+		CMPQ(n, Imm(1))
+		JLE(LabelRef("row"))
+		w := YMM()
+		VMOVUPS(at(src, 0), w)
+		VMOVUPS(w, at(dst, 0))
+		ADDQ(Imm(uint64(4*s.mr)), dst)
+		ADDQ(srs, src)
+		DECQ(n)
+		JMP(LabelRef("wide"))
+	}
 	Label("row")
 	v := XMM()
 	for off := 0; off+16 <= 4*s.mr; off += 16 {
@@ -142,6 +155,18 @@ func genCopySteps(s *isa) {
 	JNZ(LabelRef("row"))
 	Label("done")
 	s.ret()
+}
+
+// genPause emits the loop that waits without disturbing the other thread of a core.
+func genPause() {
+	TEXT("pause", NOSPLIT, "func(n int)")
+	Doc("pause waits for n short moments, n at least 1.")
+	n := load64("n")
+	Label("again")
+	PAUSE()
+	DECQ(n)
+	JNZ(LabelRef("again"))
+	RET()
 }
 
 // genTranspose emits the transposition of a strip of 8x8 blocks.

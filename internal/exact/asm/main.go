@@ -26,5 +26,6 @@ func main() {
 		genAdamW(s)
 	}
 	genTranspose()
+	genPause()
 	Generate()
 }
