@@ -62,7 +62,7 @@ func compile(e env, g *graph, fixed map[*G.Node]any) (*machine, error) {
 	}
 	slices.Reverse(sorted)
 	p := newPlanner(g, sorted, fixed)
-	m := &machine{}
+	var plan []planned
 	for i, n := range sorted {
 		in := g.inputs(n)
 		if n.Op() == nil {
@@ -81,14 +81,26 @@ func compile(e env, g *graph, fixed map[*G.Node]any) (*machine, error) {
 		if err := p.place(i, n, o, in); err != nil {
 			return nil, err
 		}
-		s := step{op: o, out: o.out.value(p.memory[n])}
-		for k, c := range in {
-			s.in = append(s.in, o.args[k].value(p.memory[c]))
+		plan = append(plan, planned{o, n, in})
+	}
+	p.layOut()
+	m := &machine{}
+	for _, b := range plan {
+		s := step{op: b.op, out: b.op.out.value(p.memory[b.node])}
+		for k, c := range b.in {
+			s.in = append(s.in, b.op.args[k].value(p.memory[c]))
 		}
 		m.steps = append(m.steps, s)
 	}
 	m.floats = p.floats
 	return m, nil
+}
+
+// planned is a step before its memory is known.
+type planned struct {
+	op   *op
+	node *G.Node
+	in   []*G.Node
 }
 
 // sum returns the op that stands in for Gorgonia's addition at n: y = a + b into memory of its own.

@@ -231,7 +231,7 @@ func TestLiveOperandIsNotOverwritten(t *testing.T) {
 	if err := m.RunAll(); err != nil || out[0] != 10 || out[1] != 100 {
 		t.Errorf("2x + 8x = %v, %v", out, err)
 	}
-	if m.floats != 4 {
-		t.Errorf("%d elements planned, want two vectors of 2", m.floats)
+	if want := 2 + arenaAlign; m.floats != want {
+		t.Errorf("%d elements planned, want %d: two vectors of 2", m.floats, want)
 	}
 }

@@ -54,7 +54,7 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) 
 	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
 		spec: spec, batch: batch, eng: eng, table: ropeTable{cos, sin},
-		theta: make([]float32, total), grads: make([]float32, total),
+		theta: exact.Floats(total), grads: exact.Floats(total),
 	}
 	m.train, err = m.program(batch, forTrain)
 	return m, err

@@ -1,6 +1,10 @@
 package models
 
-import G "gorgonia.org/gorgonia"
+import (
+	"drystone/internal/exact"
+
+	G "gorgonia.org/gorgonia"
+)
 
 // crossEntropy returns the mean over rows of -log softmax(logits)[target], in nats, for logits (rows, vocab) and
 // targets (rows): the row fold of the losses, divided by rows. If a derivative is asked for, the same pass over the
@@ -16,7 +20,7 @@ func (e env) crossEntropy(name string, rows, vocab int) *op {
 	}
 	o.wrt = []bool{true, false}
 	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
-		dlogits = make([]float32, rows*vocab)
+		dlogits = exact.Floats(rows * vocab)
 		dx, err := apply(e.leftover("crossentropy.dx", name, scalar(), matrix(rows, vocab), dlogits), loss)
 		return G.Nodes{dx, nil}, err
 	}

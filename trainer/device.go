@@ -63,7 +63,7 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	return &Device{
 		spec: spec, run: run, data: data, layout: layout, codec: codec,
 		turn: make(chan struct{}, 1), engine: engine, model: model,
-		m: make([]float32, total), v: make([]float32, total),
+		m: exact.Floats(total), v: exact.Floats(total),
 		tokens: make([]int32, rows), targets: make([]int32, rows),
 	}, nil
 }

@@ -47,8 +47,7 @@ func benchEngines(b *testing.B, run func(b *testing.B, e *Engine)) {
 
 func randoms(n int) []float32 {
 	rng := rand.New(rand.NewPCG(3, 4))
-	x := make([]float32, n)
-	Huge(x)
+	x := Floats(n)
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Huge asks the system to back x with large pages where it can: strided reads of a
+// huge asks the system to back x with large pages where it can: strided reads of a
 // matrix outrun the processor's table of small ones. It changes no result.
-func Huge(x []float32) {
+func huge(x []float32) {
 	const page = 2 << 20
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(x)))

@@ -23,11 +23,17 @@ const (
 	slots
 )
 
+// Floats returns n zeros. They lie in large pages where the system has them, which strided kernels are faster on.
+func Floats(n int) []float32 {
+	x := make([]float32, n)
+	huge(x)
+	return x
+}
+
 // floats returns slot's memory with room for n elements, contents undefined.
 func (s *scratch) floats(slot, n int) []float32 {
 	if cap(s.f[slot]) < n {
-		s.f[slot] = make([]float32, n+n/4)
-		Huge(s.f[slot])
+		s.f[slot] = Floats(n + n/4)
 	}
 	return s.f[slot][:n]
 }
