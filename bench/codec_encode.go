@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"drystone/internal/delta"
+	"drystone/internal/speed"
 	"drystone/protocol"
 )
 
@@ -35,11 +36,11 @@ func codecRows(e *Env, k int) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, feedback, sum := normals(codecParams), make([]float32, codecParams), make([]float32, codecParams)
+	u, feedback, sum := speed.Normals(codecParams), make([]float32, codecParams), make([]float32, codecParams)
 	var payload []byte
 	encode := func() (float64, error) {
 		var err error
-		s := perCall(func() {
+		s := speed.PerCall(func() {
 			if err == nil {
 				payload, err = codec.Encode(payload[:0], u, feedback)
 			}
@@ -48,7 +49,7 @@ func codecRows(e *Env, k int) ([]Row, error) {
 	}
 	decode := func() (float64, error) {
 		var err error
-		s := perCall(func() {
+		s := speed.PerCall(func() {
 			if err == nil {
 				err = codec.Validate(payload, codecParams)
 			}

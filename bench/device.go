@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -18,18 +19,14 @@ type demoDevice struct {
 	theta []float32 // of round 0
 }
 
-// newDemoDevice makes the device on a code path. With batch above 0 it trains that many sequences per step, and the model
-// is that of node.DefaultSpec, the Llama of 0.92 M parameters that speeds are compared on.
-func newDemoDevice(path string, threads, batch int) (*demoDevice, error) {
+// newDemoDevice makes the device on a code path.
+func newDemoDevice(path string, threads int) (*demoDevice, error) {
 	data, _, err := node.LoadCorpus(nil)
 	if err != nil {
 		return nil, err
 	}
 	spec := node.WithData(node.DemoSpec(1, 12, 4), data)
 	spec.Founder = protocol.DeriveKey(1, "bench/founder").ID()
-	if batch > 0 {
-		spec.Train.Batch, spec.Model = batch, node.DefaultSpec().Model
-	}
 	run, err := spec.ID()
 	if err != nil {
 		return nil, err
@@ -38,17 +35,11 @@ func newDemoDevice(path string, threads, batch int) (*demoDevice, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, had := os.LookupEnv(exact.EnvPath)
-	if err := os.Setenv(exact.EnvPath, path); err != nil {
-		return nil, err
-	}
 	d := &demoDevice{spec: spec, run: run}
-	d.Device, err = trainer.NewDevice(&d.spec, run, set, threads)
-	if had {
-		os.Setenv(exact.EnvPath, old)
-	} else {
-		os.Unsetenv(exact.EnvPath)
-	}
+	err = onPath(path, func() (err error) {
+		d.Device, err = trainer.NewDevice(&d.spec, run, set, threads)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +48,19 @@ func newDemoDevice(path string, threads, batch int) (*demoDevice, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// onPath calls f with the code path forced.
+func onPath(path string, f func() error) error {
+	old, had := os.LookupEnv(exact.EnvPath)
+	if err := os.Setenv(exact.EnvPath, path); err != nil {
+		return err
+	}
+	err := f()
+	if had {
+		return errors.Join(err, os.Setenv(exact.EnvPath, old))
+	}
+	return errors.Join(err, os.Unsetenv(exact.EnvPath))
 }
 
 // assignment is the first peer's work of round 0.

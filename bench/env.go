@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -86,20 +85,6 @@ func vectorPaths() []string {
 		return paths[1:]
 	}
 	return exact.Paths()
-}
-
-// window is the least time that one run of a fast measurement takes, so that the clock does not matter.
-const window = 50 * time.Millisecond
-
-// perCall calls f until a window has passed and returns the mean seconds per call.
-func perCall(f func()) float64 {
-	start := time.Now()
-	for n := 1; ; n++ {
-		f()
-		if d := time.Since(start); d >= window {
-			return d.Seconds() / float64(n)
-		}
-	}
 }
 
 // takeTurns runs the sides one after the other, again and again, and returns each one's samples.

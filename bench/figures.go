@@ -15,6 +15,7 @@ var figures = []Figure{
 	replayCost,
 	stepTokens,
 	stepPyTorch,
+	stepCompiled,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,

@@ -34,14 +34,14 @@ type hello struct {
 	Missing string `json:"missing"` // module that is not installed
 }
 
-// startPeer starts a script with the same number of threads as this side. It returns a skipped error if Python or a
+// startPeer starts a script with the same number of threads as this side as its first argument, and then args. It returns a skipped error if Python or a
 // module is missing.
-func (e *Env) startPeer(ctx context.Context, script string) (p *peer, err error) {
+func (e *Env) startPeer(ctx context.Context, script string, args ...string) (p *peer, err error) {
 	python, err := exec.LookPath(e.Python)
 	if err != nil {
 		return nil, skipped(fmt.Sprintf("needs a Python that has the peer installed; %q is not there (--python)", e.Python))
 	}
-	p = &peer{cmd: exec.CommandContext(ctx, python, "-u", "-c", script, fmt.Sprint(e.Threads)), talk: new(bytes.Buffer)}
+	p = &peer{cmd: exec.CommandContext(ctx, python, append([]string{"-u", "-c", script, fmt.Sprint(e.Threads)}, args...)...), talk: new(bytes.Buffer)}
 	p.cmd.Env, p.cmd.Stderr = os.Environ(), p.talk
 	for _, name := range []string{"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} {
 		p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("%s=%d", name, e.Threads))

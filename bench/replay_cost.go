@@ -15,7 +15,7 @@ var replayCost = Figure{
 	Unit:  "s",
 	Timed: true,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		d, err := newDemoDevice(e.Machine.Path, e.Threads, 0)
+		d, err := newDemoDevice(e.Machine.Path, e.Threads)
 		if err != nil {
 			return nil, err
 		}

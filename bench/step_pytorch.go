@@ -4,49 +4,86 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+
+	"drystone/internal/speed"
 )
 
 //go:embed py/step.py
 var stepScript string
 
 var stepPyTorch = Figure{
-	Name:  "step-vs-pytorch",
-	What:  "training speed as in step-tokens, against PyTorch on the same model, batch and threads",
-	Unit:  "tokens/s",
-	Needs: "a Python with torch (--python)",
-	Timed: true,
-	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		d, err := newDemoDevice(e.Machine.Path, e.Threads, stepBatch)
+	Name:    "step-vs-pytorch",
+	What:    "training speed as in step-tokens, against PyTorch eager on the same model, batch and threads",
+	Unit:    "tokens/s",
+	Target:  Target{Of: "ratio", Cmp: ">=", Bound: 2},
+	Needs:   "a Python with torch (--python)",
+	Timed:   true,
+	Measure: func(ctx context.Context, e *Env) ([]Row, error) { return e.stepAgainst(ctx, "eager") },
+}
+
+var stepCompiled = Figure{
+	Name:    "step-vs-pytorch-compiled",
+	What:    "training speed as in step-tokens, against PyTorch's fastest float32 mode on processors, torch.compile",
+	Unit:    "tokens/s",
+	Target:  Target{Of: "ratio", Cmp: ">=", Bound: 1.2},
+	Needs:   "a Python with torch (--python) and a C++ compiler",
+	Timed:   true,
+	Measure: func(ctx context.Context, e *Env) ([]Row, error) { return e.stepAgainst(ctx, "compiled") },
+}
+
+func (e *Env) stepAgainst(ctx context.Context, mode string) ([]Row, error) {
+	var rows []Row
+	for _, m := range speed.Models() {
+		r, err := e.stepBeside(ctx, m, mode)
 		if err != nil {
 			return nil, err
 		}
-		defer d.Close()
-		p, err := e.startPeer(ctx, stepScript)
-		if err != nil {
-			return nil, err
-		}
-		defer p.close()
-		if p.hello.Params != d.Params() {
-			return nil, fmt.Errorf("the PyTorch model has %d parameters, ours %d", p.hello.Params, d.Params())
-		}
-		tokens := float64(stepCount * d.spec.TokensPerStep())
-		ours := func() (float64, error) { return d.stepSpeed(ctx) }
-		theirs := func() (float64, error) {
-			s, err := p.ask(fmt.Sprint(stepCount))
-			return tokens / s, err
-		}
-		if _, err := takeTurns(1, ours, theirs); err != nil { // warm up
-			return nil, err
-		}
-		samples, err := takeTurns(e.Runs(9), ours, theirs)
-		if err != nil {
-			return nil, err
-		}
-		return []Row{{
-			Case:  fmt.Sprintf("%s, %d threads", e.Machine.Path, e.Threads),
-			Stats: summary(samples[0]),
-			Other: &Other{p.hello.What, *summary(samples[1])},
-			Note:  "the other side is " + p.hello.Version,
-		}}, nil
-	},
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row, err error) {
+	s, err := newStepper(e.Machine.Path, m, e.Threads)
+	if err != nil {
+		return r, err
+	}
+	defer s.Close()
+	p, err := e.startPeer(ctx, stepScript, stepArgs(m, mode)...)
+	if err != nil {
+		return r, err
+	}
+	defer p.close()
+	if p.hello.Params != s.Params() {
+		return r, fmt.Errorf("the PyTorch model has %d parameters, ours %d", p.hello.Params, s.Params())
+	}
+	steps := stepsOf(m)
+	ours := func() (float64, error) { return s.TokensPerSecond(ctx, steps) }
+	theirs := func() (float64, error) {
+		t, err := p.ask(fmt.Sprint(steps))
+		return float64(steps*m.Rows()) / t, err
+	}
+	if _, err := takeTurns(2, ours, theirs); err != nil { // warm up
+		return r, err
+	}
+	samples, err := takeTurns(e.Runs(9), ours, theirs)
+	if err != nil {
+		return r, err
+	}
+	return Row{
+		Case:  fmt.Sprintf("%s, %s, %d threads", m.Name, e.Machine.Path, e.Threads),
+		Stats: summary(samples[0]),
+		Other: &Other{p.hello.What, *summary(samples[1])},
+		Note:  "the other side is " + p.hello.Version,
+	}, nil
+}
+
+// stepArgs are the arguments of step.py after the number of threads.
+func stepArgs(m speed.Model, mode string) []string {
+	s := m.Shape
+	args := []string{mode}
+	for _, n := range []int{s.Dim, s.Layers, s.Heads, s.FFN, s.Vocab, s.Context, m.Batch} {
+		args = append(args, fmt.Sprint(n))
+	}
+	return args
 }

@@ -64,3 +64,19 @@ func (d *Device) replay(ctx context.Context, a protocol.Assignment, from State, 
 	done(d.state(to))
 	return nil
 }
+
+// Rehearse runs the first steps of an assignment from theta_r, as Train does, and keeps nothing of it: to see how fast this
+// machine is. Errors are those of Train.
+func (d *Device) Rehearse(ctx context.Context, a protocol.Assignment, theta []float32, steps uint32) error {
+	if err := d.fits(a, theta); err != nil {
+		return err
+	}
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
+	copy(d.model.Params(), theta)
+	clear(d.m)
+	clear(d.v)
+	return d.advance(ctx, a, 0, min(steps, a.Steps), nil)
+}

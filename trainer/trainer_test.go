@@ -349,3 +349,26 @@ func TestTrainingLearns(t *testing.T) {
 	}
 	t.Logf("%q", one)
 }
+
+// A rehearsal runs the same steps and leaves no trace: what is trained afterwards is what would have been trained without.
+func TestRehearse(t *testing.T) {
+	b := newBench(t, 2, nil)
+	a := b.assignment(0, b.spec.Train.Steps)
+	root := func() protocol.Digest {
+		c, err := b.Train(t.Context(), a, b.theta, b.options(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Root()
+	}
+	want := root()
+	if err := b.Rehearse(t.Context(), a, b.theta, 3); err != nil {
+		t.Fatal(err)
+	}
+	if root() != want {
+		t.Error("training after a rehearsal gave another trace")
+	}
+	if err := b.Rehearse(t.Context(), a, b.theta[1:], 2); !errors.Is(err, ErrAssignment) {
+		t.Errorf("theta too short: %v, want ErrAssignment", err)
+	}
+}

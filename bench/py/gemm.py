@@ -27,12 +27,15 @@ say(what="OpenBLAS", version=f"numpy {np.__version__} with {version}, Python {sy
 
 matrices = {}
 for line in sys.stdin:
-    n = int(line)
-    if n not in matrices:
+    if line not in matrices:
+        m, n, k = (int(x) for x in line.split()[:3])
+        trans_a, trans_b = (x == "true" for x in line.split()[3:])
         rng = np.random.default_rng(1)
-        a, b = (rng.standard_normal((n, n), dtype=np.float32) for _ in range(2))
-        matrices[n] = a, b, np.empty((n, n), np.float32)
-    a, b, c = matrices[n]
+        a = rng.standard_normal((k, m) if trans_a else (m, k), dtype=np.float32)
+        b = rng.standard_normal((n, k) if trans_b else (k, n), dtype=np.float32)
+        matrices.clear()
+        matrices[line] = a.T if trans_a else a, b.T if trans_b else b, np.empty((m, n), np.float32)
+    a, b, c = matrices[line]
     calls, start, spent = 0, time.perf_counter(), 0.0
     while spent < 0.05:
         np.matmul(a, b, out=c)

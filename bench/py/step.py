@@ -1,7 +1,7 @@
 """The PyTorch side of step-vs-pytorch; bench/peer.go says how the two talk.
 
-The same decoder as the demonstration's: d 128, 4 layers, 4 heads, ffn 384, 256 byte values, 128 positions, RMSNorm, RoPE,
-SwiGLU, no biases, untied head. Each step is forward, backward, clipping to norm 1 and AdamW, in float32, with PyTorch's
+Arguments: threads, "eager" or "compiled", then width, layers, heads, ffn, vocabulary, positions, batch. A decoder with
+RMSNorm, RoPE, SwiGLU, no biases, untied head. Each step is forward, backward, clipping to norm 1 and AdamW, in float32, with PyTorch's
 own fused kernels where it has them.
 """
 
@@ -22,7 +22,8 @@ except ImportError:
     say(missing="torch")
     sys.exit()
 
-DIM, LAYERS, HEADS, FFN, VOCAB, SEQ, BATCH = 128, 4, 4, 384, 256, 128, 16
+MODE = sys.argv[2]
+DIM, LAYERS, HEADS, FFN, VOCAB, SEQ, BATCH = (int(x) for x in sys.argv[3:10])
 HEAD = DIM // HEADS
 
 
@@ -85,10 +86,18 @@ for p in model.parameters():
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
 
+def loss_of(text):
+    return F.cross_entropy(model(text[:, :-1]).reshape(-1, VOCAB), text[:, 1:].reshape(-1))
+
+
+if MODE == "compiled":
+    loss_of = torch.compile(loss_of)
+
+
 def step():
     text = torch.randint(VOCAB, (BATCH, SEQ + 1))
     optimiser.zero_grad(set_to_none=True)
-    loss = F.cross_entropy(model(text[:, :-1]).reshape(-1, VOCAB), text[:, 1:].reshape(-1))
+    loss = loss_of(text)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
@@ -96,8 +105,8 @@ def step():
 
 
 say(
-    what="PyTorch",
-    version=f"torch {torch.__version__}, eager, fused AdamW, Python {sys.version.split()[0]}",
+    what="PyTorch " + MODE,
+    version=f"torch {torch.__version__}, {MODE}, fused AdamW, Python {sys.version.split()[0]}",
     params=sum(p.numel() for p in model.parameters()),
 )
 for line in sys.stdin:

@@ -1,4 +1,4 @@
-package main
+package speed
 
 import "sync"
 
@@ -8,14 +8,14 @@ type peakKernel struct {
 	flops float64 // per round
 }
 
-// hasPeak says whether there is such a loop for a code path here.
-func hasPeak(path string) bool { return peakFor(path).run != nil }
+// HasPeak says whether there is such a loop for a code path here.
+func HasPeak(path string) bool { return peakFor(path).run != nil }
 
-// peakSpeed returns the GFLOP/s of so many threads at once.
-func peakSpeed(path string, threads int) float64 {
+// Peak returns the GFLOP/s of so many threads at once.
+func Peak(path string, threads int) float64 {
 	const rounds = 1 << 18
 	k, x := peakFor(path), float32(0.5)
-	s := perCall(func() {
+	s := PerCall(func() {
 		var wg sync.WaitGroup
 		for range threads {
 			wg.Go(func() { k.run(rounds, &x) })

@@ -1,8 +1,8 @@
-package main
+package speed
 
 import "drystone/internal/exact"
 
-//go:generate go run peak_gen.go -out peak_amd64.s -stubs peak_amd64.go -pkg main
+//go:generate go run peak_gen.go -out peak_amd64.s -stubs peak_amd64.go -pkg speed
 
 // peakFor returns the loop of a code path that this processor has.
 func peakFor(path string) peakKernel {

@@ -1,6 +1,6 @@
 //go:build !amd64
 
-package main
+package speed
 
 // peakFor has no loop on this processor.
 func peakFor(string) peakKernel { return peakKernel{} }

@@ -1,0 +1,17 @@
+package speed
+
+import "time"
+
+// window is the least time that one measurement of something short takes, so that the clock does not matter.
+const window = 50 * time.Millisecond
+
+// PerCall calls f until a window has passed and returns the mean seconds per call.
+func PerCall(f func()) float64 {
+	start := time.Now()
+	for n := 1; ; n++ {
+		f()
+		if d := time.Since(start); d >= window {
+			return d.Seconds() / float64(n)
+		}
+	}
+}
