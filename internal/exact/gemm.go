@@ -10,9 +10,10 @@ type gemmArgs struct {
 
 	// SIMD paths: the panels of B being packed and the shape of a piece of C.
 	packed           []float32
-	panel, panels    int // first panel and number
-	kPieces          int // fold blocks per panel
-	rowsPer, colsPer int // rows and panels per piece
+	tall             []float32 // op(A), tile by tile, nil where pieces copy it
+	panel, panels    int       // first panel and number
+	kPieces          int       // fold blocks per panel
+	rowsPer, colsPer int       // rows and panels per piece
 }
 
 // Gemm computes C = op(A) op(B), or C += op(A) op(B) if accumulate is set.

@@ -2,13 +2,14 @@ package exact
 
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)
+type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
 
 // Modes of a tileFunc.
 const (
 	tileStore    = iota // acc from +0, c = acc
 	tileAdd             // acc from +0, c = c + acc
 	tileContinue        // acc from c, c = acc
+	tileFinish          // acc from t, a tile without gaps, c = c + acc
 )
 
 // vector holds the kernels of one SIMD path. Kernels that walk along rows take n
@@ -41,10 +42,10 @@ type vector struct {
 // tile folds rows of a tile: four at once, else one by one.
 func (v *vector) tile(rows, k int, a []float32, ars, acs int, b []float32, brs int, c []float32, crs, mode int) {
 	if rows == 4 {
-		v.gemm4(k, &a[0], ars, acs, &b[0], brs, &c[0], crs, mode)
+		v.gemm4(k, &a[0], ars, acs, &b[0], brs, &c[0], crs, mode, nil)
 		return
 	}
 	for r := range rows {
-		v.gemm1(k, &a[r*ars], ars, acs, &b[0], brs, &c[r*crs], crs, mode)
+		v.gemm1(k, &a[r*ars], ars, acs, &b[0], brs, &c[r*crs], crs, mode, nil)
 	}
 }

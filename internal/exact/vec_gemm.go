@@ -30,8 +30,8 @@ func (e *Engine) vecGemm(g *gemmArgs) {
 		g.panels = min(g.panels, panels-g.panel)
 		g.packed = e.shared.floats(slotPack, g.panels*g.k*nr)
 		g.kPieces = pieces(g.k, foldBlock)
-		e.packPanels(g)
 		e.splitGemm(g)
+		e.packOperands(g)
 		e.pool.run(e, pieces(g.m, g.rowsPer)*pieces(g.panels, g.colsPer), func(e *Engine, w, i int) {
 			g := &e.args.gemm
 			across := pieces(g.panels, g.colsPer)
@@ -40,20 +40,37 @@ func (e *Engine) vecGemm(g *gemmArgs) {
 	}
 }
 
-// packPanels packs all panels, alone if that is quicker than to wake the workers.
-func (e *Engine) packPanels(g *gemmArgs) {
-	const alone = 1 << 15
-	n := g.panels * g.kPieces
-	if len(g.packed) <= alone {
+// packOperands packs all panels and, where several pieces read the same rows of a
+// transposed A, those too; alone if that is quicker than to wake the workers.
+func (e *Engine) packOperands(g *gemmArgs) {
+	const alone = 1 << 14
+	g.tall = nil
+	chunks := 0
+	if g.transposed() && g.colsPer < g.panels && g.m <= packedElems/g.k {
+		g.tall = e.shared.floats(slotTall, g.m*g.k)
+		chunks = pieces(g.m, g.rowsPer)
+	}
+	n := (g.panels + chunks) * g.kPieces
+	if len(g.packed)+len(g.tall) <= alone {
 		for i := range n {
-			e.vec.packPanel(g, i/g.kPieces, i%g.kPieces)
+			e.packOperand(g, i)
 		}
 		return
 	}
-	e.pool.run(e, n, func(e *Engine, _, i int) {
-		g := &e.args.gemm
-		e.vec.packPanel(g, i/g.kPieces, i%g.kPieces)
-	})
+	e.pool.run(e, n, func(e *Engine, _, i int) { e.packOperand(&e.args.gemm, i) })
+}
+
+// packOperand packs one fold block of one panel of B or of one chunk of A.
+func (e *Engine) packOperand(g *gemmArgs, i int) {
+	at, block := i/g.kPieces, i%g.kPieces
+	if at < g.panels {
+		e.vec.packPanel(g, at, block)
+		return
+	}
+	lo, hi := span(block, foldBlock, g.k)
+	r0, r1 := span(at-g.panels, g.rowsPer, g.m)
+	blk := gemmBlock{lo: lo, k: hi - lo, r0: r0, rows: r1 - r0, tall: g.tall[lo*g.m+r0*(hi-lo):]}
+	e.packSteps(g, &blk)
 }
 
 // splitGemm chooses the pieces of C: whole rows of panels, in chunks of rows whose
@@ -125,17 +142,16 @@ func (e *Engine) gemmPiece(g *gemmArgs, down, across, w int) {
 		}
 		e.packRows(g, &blk, w)
 		for p := p0; p < p1; p++ {
-			b := g.packed[(p*g.k+lo)*v.nr:]
+			b, t := g.packed[(p*g.k+lo)*v.nr:], e.scratch[w].floats(slotTile, g.rowsPer*v.nr)
 			j := (g.panel + p) * v.nr
-			if cols := g.n - j; cols < v.nr || blk.mode == tileAdd && blk.k > halfBlock {
-				t := e.scratch[w].floats(slotTile, g.rowsPer*v.nr)
-				e.foldPanel(g, &blk, b, t, v.nr, tileStore)
+			if cols := g.n - j; cols < v.nr {
+				e.foldPanel(g, &blk, b, t, v.nr, tileStore, nil)
 				for r := range blk.rows {
-					mergeRow(v, g.c[(r0+r)*g.ldc+j:][:min(cols, v.nr)], t[r*v.nr:], blk.mode)
+					mergeRow(g.c[(r0+r)*g.ldc+j:][:cols], t[r*v.nr:], blk.mode)
 				}
 				continue
 			}
-			e.foldPanel(g, &blk, b, g.c[r0*g.ldc+j:], g.ldc, blk.mode)
+			e.foldPanel(g, &blk, b, g.c[r0*g.ldc+j:], g.ldc, blk.mode, t)
 		}
 	}
 }
@@ -153,28 +169,53 @@ type gemmBlock struct {
 const rowPad = 16
 
 // foldPanel folds all rows of a chunk with one panel into c, in halves of a fold
-// block so that the part of the panel in use stays in the first cache.
-func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mode int) {
+// block so that the part of the panel in use stays in the first cache. t keeps the
+// first half where c already holds a total.
+func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mode int, t []float32) {
 	v := e.vec
-	for lo, hi := 0, 0; lo < blk.k; lo = hi {
-		if hi = lo + halfBlock; blk.k-hi < halfBlock/2 {
-			hi = blk.k
+	split := halfBlock
+	if blk.k < halfBlock+halfBlock/2 {
+		split = blk.k
+	}
+	first, second := mode, tileContinue
+	if mode == tileAdd && split < blk.k {
+		first, second = tileStore, tileFinish
+	}
+	for i := 0; i < blk.rows; {
+		rows, tile := v.tileFor(blk.rows - i)
+		a, ars, acs := g.rowsAt(blk, i, 0, rows)
+		if second == tileFinish {
+			tile(split, a, ars, acs, &b[0], v.nr, &t[i*v.nr], v.nr, first, nil)
+		} else {
+			tile(split, a, ars, acs, &b[0], v.nr, &c[i*ldc], ldc, first, nil)
 		}
-		for i := 0; i < blk.rows; {
-			rows, tile := v.tileFor(blk.rows - i)
-			a, ars, acs := &g.a[0], g.ars, g.acs
-			switch {
-			case blk.tall == nil:
-				a = &g.a[(blk.r0+i)*g.ars+(blk.lo+lo)*g.acs]
-			case blk.strided:
-				a, ars, acs = &blk.tall[i*(foldBlock+rowPad)+lo], foldBlock+rowPad, 1
-			default:
-				a, ars, acs = &blk.tall[i*blk.k+lo*rows], 1, rows
-			}
-			tile(hi-lo, a, ars, acs, &b[lo*v.nr], v.nr, &c[i*ldc], ldc, mode)
-			i += rows
+		i += rows
+	}
+	if split == blk.k {
+		return
+	}
+	for i := 0; i < blk.rows; {
+		rows, tile := v.tileFor(blk.rows - i)
+		a, ars, acs := g.rowsAt(blk, i, split, rows)
+		if second == tileFinish {
+			tile(blk.k-split, a, ars, acs, &b[split*v.nr], v.nr, &c[i*ldc], ldc, second, &t[i*v.nr])
+		} else {
+			tile(blk.k-split, a, ars, acs, &b[split*v.nr], v.nr, &c[i*ldc], ldc, second, nil)
 		}
-		mode = tileContinue
+		i += rows
+	}
+}
+
+// rowsAt returns where the tile of rows from row i of a chunk and step lo of its
+// block lies, and its strides.
+func (g *gemmArgs) rowsAt(blk *gemmBlock, i, lo, rows int) (a *float32, ars, acs int) {
+	switch {
+	case blk.tall == nil:
+		return &g.a[(blk.r0+i)*g.ars+(blk.lo+lo)*g.acs], g.ars, g.acs
+	case blk.strided:
+		return &blk.tall[i*(foldBlock+rowPad)+lo], foldBlock + rowPad, 1
+	default:
+		return &blk.tall[i*blk.k+lo*rows], 1, rows
 	}
 }
 
@@ -182,30 +223,40 @@ func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mod
 // cache: those of a transposed matrix to one step after the other per tile, those
 // whose strides share cache sets to strides that do not.
 func (e *Engine) packRows(g *gemmArgs, blk *gemmBlock, w int) {
-	const stretch = 64 // steps whose cache lines serve all tiles
-	v := e.vec
 	switch {
-	case g.ars == 1 && g.acs != 1:
+	case g.tall != nil:
+		blk.tall = g.tall[blk.lo*g.m+blk.r0*blk.k:]
+	case g.transposed():
 		blk.tall = e.scratch[w].floats(slotTall, blk.rows*blk.k)
-		for lo := 0; lo < blk.k; lo += stretch {
-			steps := min(stretch, blk.k-lo)
-			for i := 0; i < blk.rows; {
-				rows, _ := v.tileFor(blk.rows - i)
-				dst, src := blk.tall[i*blk.k+lo*rows:], g.a[blk.r0+i+(blk.lo+lo)*g.acs:]
-				if rows == v.mr {
-					v.copySteps(&dst[0], &src[0], g.acs, steps)
-				} else {
-					for p := range steps {
-						copy(dst[p*rows:][:rows], src[p*g.acs:])
-					}
-				}
-				i += rows
-			}
-		}
+		e.packSteps(g, blk)
 	case g.acs == 1 && g.ars%512 == 0:
 		blk.tall, blk.strided = e.scratch[w].floats(slotTall, blk.rows*(foldBlock+rowPad)), true
 		for i := range blk.rows {
 			copy(blk.tall[i*(foldBlock+rowPad):][:blk.k], g.a[(blk.r0+i)*g.ars+blk.lo:])
+		}
+	}
+}
+
+// transposed reports whether steps of op(A), not rows, lie in line.
+func (g *gemmArgs) transposed() bool { return g.ars == 1 && g.acs != 1 }
+
+// packSteps copies a chunk of a transposed matrix to blk.tall.
+func (e *Engine) packSteps(g *gemmArgs, blk *gemmBlock) {
+	const stretch = 64 // steps whose cache lines serve all tiles
+	v := e.vec
+	for lo := 0; lo < blk.k; lo += stretch {
+		steps := min(stretch, blk.k-lo)
+		for i := 0; i < blk.rows; {
+			rows, _ := v.tileFor(blk.rows - i)
+			dst, src := blk.tall[i*blk.k+lo*rows:], g.a[blk.r0+i+(blk.lo+lo)*g.acs:]
+			if rows == v.mr {
+				v.copySteps(&dst[0], &src[0], g.acs, steps)
+			} else {
+				for p := range steps {
+					copy(dst[p*rows:][:rows], src[p*g.acs:])
+				}
+			}
+			i += rows
 		}
 	}
 }
@@ -224,16 +275,12 @@ func (v *vector) tileFor(left int) (rows int, tile tileFunc) {
 }
 
 // mergeRow puts a row of block results into C as the tile kernels do.
-func mergeRow(v *vector, c, block []float32, mode int) {
-	if mode != tileAdd {
-		copy(c, block)
-		return
-	}
-	n16, done := blocks16(len(c))
-	if n16 > 0 {
-		v.add(&c[0], &c[0], &block[0], n16)
-	}
-	for j := done; j < len(c); j++ {
-		c[j] += block[j]
+func mergeRow(c, block []float32, mode int) {
+	for j := range c {
+		if mode == tileAdd {
+			c[j] += block[j]
+		} else {
+			c[j] = block[j]
+		}
 	}
 }

@@ -11,9 +11,9 @@ import (
 // genGemm emits one tile of a matrix product, mr rows by nv registers, over one
 // fold block of k steps.
 func genGemm(s *isa, name string, mr int) {
-	s.text(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs int, mode int)",
+	s.text(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)",
 		fmt.Sprintf("folds a %dx%d tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).\n"+
-			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.", mr, s.nv*s.lanes))
+			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc.", mr, s.nv*s.lanes))
 	k, b, c := load64("k"), load64("b"), load64("c")
 	ars, acs, brs, crs := load64("ars"), load64("acs"), load64("brs"), load64("crs")
 	for _, r := range []GPVirtual{ars, acs, brs, crs} {
@@ -36,10 +36,15 @@ func genGemm(s *isa, name string, mr int) {
 	}
 	mode := load64("mode")
 	CMPQ(mode, Imm(2))
-	JNE(LabelRef("start"))
-	p := GP64()
+	JLT(LabelRef("start"))
+	p, stride := GP64(), GP64()
 	MOVQ(c, p)
-	eachTile(s, acc, p, crs, func(v VecVirtual, m Mem) { VMOVUPS(m, v) })
+	MOVQ(crs, stride)
+	JE(LabelRef("load"))
+	Load(Param("t"), p)
+	MOVQ(U32(s.nv*s.bytes()), stride)
+	Label("load")
+	eachTile(s, acc, p, stride, func(v VecVirtual, m Mem) { VMOVUPS(m, v) })
 
 	Label("start")
 	TESTQ(k, k)
@@ -54,8 +59,8 @@ func genGemm(s *isa, name string, mr int) {
 	JNZ(LabelRef("step"))
 
 	Label("finish")
-	CMPQ(mode, Imm(1))
-	JNE(LabelRef("store"))
+	TESTQ(U32(1), mode)
+	JZ(LabelRef("store"))
 	MOVQ(c, p)
 	eachTile(s, acc, p, crs, func(v VecVirtual, m Mem) { VADDPS(m, v, v) })
 	Label("store")
@@ -127,16 +132,19 @@ func genCopySteps(s *isa) {
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	if s.mr < s.lanes {
-		// A whole register at a time, the next row overwriting what is too much. The last row is done by itself.
+		// A whole register at a time, the next row overwriting what is too much. The last rows are done by themselves.
+		const unroll = 4
 		Label("wide")
-		CMPQ(n, Imm(1))
+		CMPQ(n, Imm(unroll))
 		JLE(LabelRef("row"))
-		w := YMM()
-		VMOVUPS(at(src, 0), w)
-		VMOVUPS(w, at(dst, 0))
-		ADDQ(Imm(uint64(4*s.mr)), dst)
-		ADDQ(srs, src)
-		DECQ(n)
+		for range unroll {
+			w := YMM()
+			VMOVUPS(at(src, 0), w)
+			ADDQ(srs, src)
+			VMOVUPS(w, at(dst, 0))
+			ADDQ(Imm(uint64(4*s.mr)), dst)
+		}
+		SUBQ(Imm(unroll), n)
 		JMP(LabelRef("wide"))
 	}
 	Label("row")
