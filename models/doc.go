@@ -55,9 +55,10 @@
 //
 // # Memory
 //
-// Memory is planned when a graph is compiled. A node's memory goes to a later node of the same length once nothing reads
-// it; rope, rmsnorm's and swiglu's derivatives take that of their operand where it dies with them. A step needs 8 bytes
-// per parameter, about 4*R*(8*Dim + 3*FFN) bytes per layer, and some matrices of R rows that all layers share.
+// Memory is planned when a graph is compiled: the steps between which each result is needed are known, and all results
+// of a run lie in one arena where two share a place exactly if no step needs both (planner.go). rope, rmsnorm's and swiglu's
+// derivatives take the place of their operand where it dies with them. A step needs 8 bytes per parameter, about
+// 4*R*(8*Dim + 3*FFN) bytes per layer, and some matrices of R rows that all layers share.
 //
 // # Files
 //
