@@ -13,7 +13,7 @@ var replayCost = Figure{
 	Name:  "replay-cost",
 	What:  "time to check one drawn segment of the demonstration's model, against training one contribution",
 	Unit:  "s",
-	Timed: true,
+	Limit: 5 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		d, err := newDemoDevice(e.Machine.Path, e.Threads)
 		if err != nil {
@@ -26,18 +26,15 @@ var replayCost = Figure{
 			c, err = d.train(ctx)
 			return since(start), err
 		}
-		if _, err := train(); err != nil { // warm up
-			return nil, err
-		}
 		check := func() (float64, error) { return d.check(ctx, c) }
-		samples, err := takeTurns(e.Runs(5), train, check)
+		t, err := e.takeTurns(ctx, 1, e.Runs(5), train, check)
 		if err != nil {
 			return nil, err
 		}
 		return []Row{{
-			Case:  fmt.Sprintf("%s, %d threads", e.Machine.Path, e.Threads),
-			Stats: summary(samples[1]),
-			Other: &Other{"training", *summary(samples[0])},
+			Stats: t.stats(1),
+			Other: &Other{"training", *t.stats(0)},
+			Busy:  t.busy,
 			Note: fmt.Sprintf("a contribution is %d steps, a segment %d, of %d tokens each; both sides hash what they commit to or check",
 				d.spec.Train.Steps, d.spec.Train.Segment, d.spec.TokensPerStep()),
 		}}, nil
