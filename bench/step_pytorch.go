@@ -9,6 +9,9 @@ import (
 	"drystone/internal/speed"
 )
 
+//go:embed py/decoder.py
+var decoderScript string
+
 //go:embed py/step.py
 var stepScript string
 
@@ -50,7 +53,7 @@ func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row
 		return r, err
 	}
 	defer s.Close()
-	p, err := e.startPeer(ctx, stepScript, stepArgs(m, mode)...)
+	p, err := e.startPeer(ctx, decoderScript+stepScript, stepArgs(m, mode)...)
 	if err != nil {
 		return r, err
 	}
