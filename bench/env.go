@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -71,6 +72,18 @@ func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
 	m := thisMachine()
 	return &Env{Machine: m, Root: filepath.Dir(mod), Threads: m.Threads, Python: c.Python, Talk: talk,
 		Patience: c.Patience, runs: c.Runs, tmp: tmp, load: readLoad, pause: time.Second}, nil
+}
+
+// moduleVersion returns the version of a module that this program is built with.
+func moduleVersion(path string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return m.Version
+			}
+		}
+	}
+	return "of unknown version"
 }
 
 func (e *Env) close() error { return os.RemoveAll(e.tmp) }

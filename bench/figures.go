@@ -16,6 +16,7 @@ var figures = []Figure{
 	stepTokens,
 	stepPyTorch,
 	stepCompiled,
+	stepGorgonia,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,
