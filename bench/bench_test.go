@@ -17,8 +17,11 @@ import (
 	"time"
 )
 
-// TestMain lets this program stand in for a Python with a peer: see TestPeer.
+// TestMain lets this program stand in for a Python with a peer, see TestPeer, and for itself, see TestStepMemory.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "train-steps" {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	if script := os.Getenv("BENCH_TEST_PEER"); script != "" {
 		fmt.Println(script)
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -47,7 +50,7 @@ func TestRegistry(t *testing.T) {
 		if f.What == "" || f.Unit == "" || f.Measure == nil || f.Limit <= 0 {
 			t.Errorf("%s lacks something: %+v", f.Name, f)
 		}
-		if g := f.Target; g != (Target{}) && (g.Of != "value" && g.Of != "ratio" || g.Cmp != "<" && g.Cmp != ">=") {
+		if g := f.Target; g != (Target{}) && (g.Of != "value" && g.Of != "ratio" || !slices.Contains([]string{"<", "<=", ">="}, g.Cmp)) {
 			t.Errorf("%s: target %+v", f.Name, g)
 		}
 	}
@@ -176,6 +179,8 @@ func TestMeasure(t *testing.T) {
 		"none":          {row: Row{Stats: exactly(3, 1)}, met: "none"},
 		"below":         {target: Target{"value", "<", 3}, row: Row{Stats: exactly(2.9, 1)}, met: "yes"},
 		"not below":     {target: Target{"value", "<", 3}, row: Row{Stats: exactly(3, 1)}, met: "no"},
+		"at most":       {target: Target{"value", "<=", 3}, row: Row{Stats: exactly(3, 1)}, met: "yes"},
+		"not at most":   {target: Target{"value", "<=", 3}, row: Row{Stats: exactly(3.1, 1)}, met: "no"},
 		"at least":      {target: Target{"value", ">=", 3}, row: Row{Stats: exactly(3, 1)}, met: "yes"},
 		"ratio":         {target: Target{"ratio", "<", 1}, row: Row{Stats: exactly(3, 1), Other: &Other{"x", *exactly(4, 1)}}, met: "yes"},
 		"ratio missed":  {target: Target{"ratio", "<", 1}, row: Row{Stats: exactly(3, 1), Other: &Other{"x", *exactly(2, 1)}}, met: "no"},

@@ -27,7 +27,7 @@ type Figure struct {
 // Target is what a row is held to. The zero Target is none.
 type Target struct {
 	Of    string  // "value" or "ratio"
-	Cmp   string  // "<" or ">="
+	Cmp   string  // "<", "<=" or ">="
 	Bound float64 // in the figure's unit, or a ratio
 }
 
@@ -52,7 +52,7 @@ func (t Target) met(r *Row) string {
 	if t.Of == "ratio" {
 		x = r.Ratio
 	}
-	if t.Cmp == "<" && x < t.Bound || t.Cmp == ">=" && x >= t.Bound {
+	if t.Cmp == "<" && x < t.Bound || t.Cmp == "<=" && x <= t.Bound || t.Cmp == ">=" && x >= t.Bound {
 		return "yes"
 	}
 	return "no"

@@ -17,6 +17,7 @@ var figures = []Figure{
 	stepPyTorch,
 	stepCompiled,
 	stepGorgonia,
+	stepMemory,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,

@@ -39,6 +39,8 @@ var errUnknown = errors.New("unknown figure")
 type commands struct {
 	List listCmd `cmd:"" help:"Name every figure."`
 	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
+
+	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
 }
 
 type listCmd struct{}

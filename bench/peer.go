@@ -88,19 +88,24 @@ const settle = 250 * time.Millisecond
 func (p *peer) ask(line string) (float64, error) {
 	time.Sleep(settle)
 	defer time.Sleep(settle)
-	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
-		return 0, fmt.Errorf("peer: %w\n%s", err, p.talk)
-	}
 	var answer struct {
 		Seconds float64 `json:"seconds"`
 	}
-	if err := p.read(&answer); err != nil {
+	if err := p.exchange(line, &answer); err != nil {
 		return 0, err
 	}
 	if answer.Seconds <= 0 {
 		return 0, fmt.Errorf("peer: measured %v seconds", answer.Seconds)
 	}
 	return answer.Seconds, nil
+}
+
+// exchange sends a line and decodes the answer into v.
+func (p *peer) exchange(line string, v any) error {
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		return fmt.Errorf("peer: %w\n%s", err, p.talk)
+	}
+	return p.read(v)
 }
 
 func (p *peer) read(v any) error {

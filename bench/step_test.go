@@ -53,3 +53,19 @@ func skipWithout(t *testing.T, err error) {
 		t.Skip(s)
 	}
 }
+
+// Each side measures itself in a process of its own.
+func TestStepMemory(t *testing.T) {
+	e := testEnv(t)
+	if got, err := e.ourMemory(t.Context(), tiny); err != nil || got.check() != nil {
+		if _, missing := readMemory(); missing != nil {
+			t.Skip(missing)
+		}
+		t.Fatalf("%+v, %v, %v", got, err, got.check())
+	}
+	rows, err := e.memoryBeside(t.Context(), tiny)
+	skipWithout(t, err)
+	if err != nil || len(rows) != 2 || rows[0].Value <= rows[1].Value || rows[0].Other.Value <= rows[1].Other.Value {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}
