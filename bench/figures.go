@@ -18,6 +18,7 @@ var figures = []Figure{
 	stepCompiled,
 	stepGorgonia,
 	stepMemory,
+	kernelAccuracy,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,
