@@ -26,7 +26,7 @@ type tile struct {
 func genGemm(f *file, name string, mr int) {
 	k := f.kernel(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)",
 		fmt.Sprintf("folds a %dx%d tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).\n"+
-			"mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc.", mr, 4*tileRegs))
+			"mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.", mr, 4*tileRegs))
 	n, ars, acs := k.load("k"), k.load("ars"), k.load("acs")
 	g := &tile{kernel: k, rows: []greg{k.load("a")}, bp: k.load("b"), brs: k.load("brs")}
 	c, crs, mode := k.load("c"), k.load("crs"), k.load("mode")
