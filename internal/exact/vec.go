@@ -1,5 +1,8 @@
 package exact
 
+//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
+//go:generate go run ./asm/neon -out kernels_arm64.s -stubs kernels_arm64.go -pkg exact
+
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
 type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)

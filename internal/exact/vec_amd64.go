@@ -2,8 +2,6 @@ package exact
 
 import "github.com/klauspost/cpuid/v2"
 
-//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
-
 // vectorFor returns the kernels of a path, nil for ref, and whether this
 // processor can run them.
 func vectorFor(path string) (*vector, bool) {
