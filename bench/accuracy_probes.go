@@ -22,7 +22,10 @@ func kernelProbes(eng *exact.Engine, rng *rand.Rand) []*probe {
 func otherProbes(eng *exact.Engine, rng *rand.Rand, rows, dim, n int) []*probe {
 	return append([]*probe{
 		rmsnormProbe(eng, rng, rows, dim),
+		layernormProbe(eng, rng, rows, dim),
 		swigluProbe(eng, rng, n),
+		geluProbe(eng, rng, n),
+		convProbe(eng, rng, exact.ConvShape{Batch: rows / 128, Height: 14, Width: 14, Channels: 16, KernelH: 3, KernelW: 3, Stride: 1, Pad: 1}, 32),
 		attentionProbe(eng, rng, rows/128, 128, dim/64, 64),
 		crossEntropyProbe(eng, rng, rows, 256),
 		embeddingProbe(eng, rng, rows, 64, dim),
@@ -69,6 +72,40 @@ func rmsnormProbe(eng *exact.Engine, rng *rand.Rand, rows, dim int) *probe {
 	dy, rstd := p.floats("dy", normals(rng, rows*dim), rows, dim), make([]float32, rows)
 	eng.RMSNorm(p.out("y", rows, dim), x, gain, rstd, rows, dim, eps)
 	eng.RMSNormBackward(p.out("dx", rows, dim), p.out("dgain", dim), dy, x, gain, rstd, rows, dim)
+	return p
+}
+
+func layernormProbe(eng *exact.Engine, rng *rand.Rand, rows, dim int) *probe {
+	const eps = 0x1p-17
+	p := &probe{Name: "layernorm", Kernel: "layernorm", Args: map[string]any{"eps": eps}}
+	x, gain, bias := p.floats("x", normals(rng, rows*dim), rows, dim), p.floats("gain", normals(rng, dim), dim), p.floats("bias", normals(rng, dim), dim)
+	dy, mean, rstd := p.floats("dy", normals(rng, rows*dim), rows, dim), make([]float32, rows), make([]float32, rows)
+	eng.LayerNorm(p.out("y", rows, dim), x, gain, bias, mean, rstd, rows, dim, eps)
+	eng.LayerNormBackward(p.out("dx", rows, dim), p.out("dgain", dim), p.out("dbias", dim), dy, x, gain, mean, rstd, rows, dim, false)
+	return p
+}
+
+func geluProbe(eng *exact.Engine, rng *rand.Rand, n int) *probe {
+	p := &probe{Name: "gelu", Kernel: "gelu"}
+	x, dy := p.floats("x", normals(rng, n), n), p.floats("dy", normals(rng, n), n)
+	eng.GELU(p.out("y", n), x)
+	eng.GELUBackward(p.out("dx", n), dy, x)
+	return p
+}
+
+// convProbe is a convolution without bias to so many channels, and both its gradients.
+func convProbe(eng *exact.Engine, rng *rand.Rand, s exact.ConvShape, channels int) *probe {
+	p := &probe{Name: "convolution", Kernel: "conv", Args: map[string]any{"stride": s.Stride, "pad": s.Pad}}
+	images, filters, out := []int{s.Batch, s.Height, s.Width, s.Channels}, []int{channels, s.KernelH, s.KernelW, s.Channels}, []int{s.Batch, s.OutH(), s.OutW(), channels}
+	rows, cols := s.Rows(), s.Cols()
+	x := p.floats("x", normals(rng, s.Batch*s.Height*s.Width*s.Channels), images...)
+	w, dy := p.floats("w", normals(rng, channels*cols), filters...), p.floats("dy", normals(rng, rows*channels), out...)
+	col, dcol := make([]float32, rows*cols), make([]float32, rows*cols)
+	eng.Im2Col(col, x, s)
+	eng.Gemm(false, true, rows, channels, cols, col, cols, w, cols, p.out("y", out...), channels, false)
+	eng.Gemm(false, false, rows, cols, channels, dy, channels, w, cols, dcol, cols, false)
+	eng.Col2Im(p.out("dx", images...), dcol, s)
+	eng.Gemm(true, false, channels, cols, rows, dy, channels, col, cols, p.out("dw", filters...), cols, false)
 	return p
 }
 

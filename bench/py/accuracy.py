@@ -40,6 +40,24 @@ def rmsnorm(x, args):
     return {"y": y, **back(y, x["dy"], x=a, gain=gain)}
 
 
+def layernorm(x, args):
+    a, gain, bias = (x[n].requires_grad_() for n in ("x", "gain", "bias"))
+    y = F.layer_norm(a, gain.shape, gain, bias, args["eps"])
+    return {"y": y, **back(y, x["dy"], x=a, gain=gain, bias=bias)}
+
+
+def gelu(x, args):
+    a = x["x"].requires_grad_()
+    y = F.gelu(a, approximate="tanh")
+    return {"y": y, **back(y, x["dy"], x=a)}
+
+
+def conv(x, args):
+    a, w = x["x"].requires_grad_(), x["w"].requires_grad_()  # images (batch, height, width, channels)
+    y = F.conv2d(a.permute(0, 3, 1, 2), w.permute(0, 3, 1, 2), stride=args["stride"], padding=args["pad"]).permute(0, 2, 3, 1)
+    return {"y": y, **back(y, x["dy"], x=a, w=w)}
+
+
 def swiglu(x, args):
     gate, up = x["gate"].requires_grad_(), x["up"].requires_grad_()
     y = F.silu(gate) * up
@@ -78,7 +96,7 @@ def elementwise(f):
     return lambda x, args: {"y": f(x["x"])}
 
 
-KERNELS = {f.__name__: f for f in (gemm, rmsnorm, swiglu, attention, crossentropy, embedding, adamw)}
+KERNELS = {f.__name__: f for f in (gemm, rmsnorm, layernorm, swiglu, gelu, conv, attention, crossentropy, embedding, adamw)}
 KERNELS |= {f.__name__: elementwise(f) for f in (torch.exp, torch.log, torch.tanh, torch.sigmoid, F.silu)}
 TYPES = {"f4": torch.float32, "i4": torch.int32}
 
