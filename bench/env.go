@@ -54,6 +54,7 @@ type Env struct {
 	runs  int // --runs; 0 for each figure's own
 	tmp   string
 	demo  demoRuns
+	pages map[string][]byte // by name, of docs, beside the page of figures; written when they are published
 	load  func() load
 	pause time.Duration // after a disturbed round
 }
@@ -71,7 +72,7 @@ func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
 	}
 	m := thisMachine()
 	return &Env{Machine: m, Root: filepath.Dir(mod), Threads: m.Threads, Python: c.Python, Talk: talk,
-		Patience: c.Patience, runs: c.Runs, tmp: tmp, load: readLoad, pause: time.Second}, nil
+		Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second}, nil
 }
 
 // moduleVersion returns the version of a module that this program is built with.

@@ -19,6 +19,7 @@ var figures = []Figure{
 	stepGorgonia,
 	stepMemory,
 	kernelAccuracy,
+	lossCurves,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,

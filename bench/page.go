@@ -110,6 +110,11 @@ func (e *Env) publish(measured []Row) error {
 	if err := os.WriteFile(filepath.Join(e.Root, "docs", "figures.md"), page(figures, e.Machine, rows), 0o644); err != nil {
 		return err
 	}
+	for name, text := range e.pages {
+		if err := os.WriteFile(filepath.Join(e.Root, "docs", name), text, 0o644); err != nil {
+			return err
+		}
+	}
 	e.Say("wrote docs/figures.md and docs/figures.json")
 	return nil
 }

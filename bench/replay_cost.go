@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"drystone/node"
 	"drystone/protocol"
 	"drystone/trainer"
 )
@@ -15,7 +16,7 @@ var replayCost = Figure{
 	Unit:  "s",
 	Limit: 5 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		d, err := newDemoDevice(e.Machine.Path, e.Threads)
+		d, err := newDevice(node.DemoSpec(1, 12, 4), e.Machine.Path, e.Threads)
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +43,7 @@ var replayCost = Figure{
 }
 
 // train makes one whole contribution: steps, trace and payload.
-func (d *demoDevice) train(ctx context.Context) (*trainer.Contribution, error) {
+func (d *device) train(ctx context.Context) (*trainer.Contribution, error) {
 	return d.Train(ctx, d.assignment(), d.theta, trainer.TrainOptions{
 		Peer: d.spec.Founder,
 		Salt: func(shard uint32) ([16]byte, error) { return [16]byte{byte(shard)}, nil },
@@ -50,7 +51,7 @@ func (d *demoDevice) train(ctx context.Context) (*trainer.Contribution, error) {
 }
 
 // check does what a verifier does with the opening of the last segment, which it times, and fails if it does not hold.
-func (d *demoDevice) check(ctx context.Context, c *trainer.Contribution) (float64, error) {
+func (d *device) check(ctx context.Context, c *trainer.Contribution) (float64, error) {
 	segment := d.spec.Segments(c.Assignment.Steps) - 1
 	o, err := c.Open(protocol.OpenRequest{Run: d.run, Segment: segment, Chunks: []uint32{0, 100}})
 	if err != nil {

@@ -77,9 +77,11 @@ func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row
 }
 
 // stepArgs are the arguments of step.py after the number of threads.
-func stepArgs(m speed.Model, mode string) []string {
+func stepArgs(m speed.Model, mode string) []string { return append([]string{mode}, shapeArgs(m)...) }
+
+// shapeArgs describe a model to the scripts.
+func shapeArgs(m speed.Model) (args []string) {
 	s := m.Shape
-	args := []string{mode}
 	for _, n := range []int{s.Dim, s.Layers, s.Heads, s.FFN, s.Vocab, s.Context, m.Batch} {
 		args = append(args, fmt.Sprint(n))
 	}
