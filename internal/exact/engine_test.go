@@ -192,14 +192,16 @@ func TestGeneratedKernels(t *testing.T) {
 	if err != nil {
 		t.Skip("no go command")
 	}
-	dir := t.TempDir()
-	asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
-	if out, err := exec.Command(goTool, "run", "./asm", "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
-		t.Fatalf("generator: %v\n%s", err, out)
-	}
-	for generated, committed := range map[string]string{asm: "kernels_amd64.s", stubs: "kernels_amd64.go"} {
-		if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
-			t.Errorf("%s is not what the generator emits: run go generate", committed)
+	for source, arch := range map[string]string{"./asm": "amd64", "./asm/neon": "arm64"} {
+		dir := t.TempDir()
+		asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
+		if out, err := exec.Command(goTool, "run", source, "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
+			t.Fatalf("generator: %v\n%s", err, out)
+		}
+		for generated, committed := range map[string]string{asm: "kernels_" + arch + ".s", stubs: "kernels_" + arch + ".go"} {
+			if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
+				t.Errorf("%s is not what the generator emits: run go generate", committed)
+			}
 		}
 	}
 }

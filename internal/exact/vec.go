@@ -1,5 +1,8 @@
 package exact
 
+//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
+//go:generate go run ./asm/neon -out kernels_arm64.s -stubs kernels_arm64.go -pkg exact
+
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
 type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
@@ -10,12 +13,15 @@ const (
 	tileAdd             // acc from +0, c = c + acc
 	tileContinue        // acc from c, c = acc
 	tileFinish          // acc from t, a tile without gaps, c = c + acc
+	tileResume          // acc from t, c = acc
 )
 
 // vector holds the kernels of one SIMD path. Kernels that walk along rows take n
 // in blocks of sixteen elements; what remains of a row is done by the reference.
 type vector struct {
 	mr, nr             int // rows and columns of gemm's tile; gemm4 and gemm1 have 4 and 1 rows
+	stretch            int // steps of a panel at a time, which should stay near the processor
+	tall               int // most tiles of rows whose part of A the second cache holds for a fold block
 	gemm, gemm4, gemm1 tileFunc
 
 	copyRows   func(dst *float32, drs int, src *float32, srs, rows int) // rows of nr elements
