@@ -61,6 +61,14 @@ type colFold struct {
 	open, any  bool
 }
 
+// startFold returns an empty fold, or one that goes on from total.
+func startFold(total float32, accumulate bool) colFold {
+	if accumulate {
+		return colFold{total: total, any: true}
+	}
+	return colFold{}
+}
+
 // at moves to the block that holds term i and returns the accumulator to update.
 func (f *colFold) at(i int) *float32 {
 	if b := i / foldBlock; !f.open || b != f.block {

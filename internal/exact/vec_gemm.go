@@ -74,35 +74,43 @@ func (e *Engine) packOperand(g *gemmArgs, i int) {
 // that end soonest if workers take them one after the other.
 //
 // The unit is the time of a main tile. A panel costs a little once per piece, since it
-// comes from further away, and so do rows of a transposed A, which a piece copies.
+// comes from further away, and so do rows of a transposed A that a piece copies.
 func (e *Engine) splitGemm(g *gemmArgs) {
 	const perPiece, perPanel, perRows = 0.2, 0.25, 0.3
-	v, best := e.vec, math.Inf(1)
+	mr, best := e.vec.mr, math.Inf(1)
 	for across := 1; across <= g.panels; across *= 2 {
 		cols := pieces(g.panels, across)
-		for tiles := 1; tiles <= v.tall; tiles++ {
-			rows := min(tiles*v.mr, g.m)
-			down := pieces(g.m, rows)
-			height := float64(rows) / float64(v.mr)
-			copied := 0.0
+		cost := func(rows int) float64 {
+			height := float64(rows) / float64(mr)
+			c := perPiece + (height+perPanel)*float64(cols)
 			if g.transposed() && across == 1 {
-				copied = height * perRows
+				c += height * perRows
 			}
-			cost := perPiece + height*float64(cols) + perPanel*float64(cols) + copied
-			// The last rows and panels make smaller pieces: count what all of them cost.
-			whole := float64(g.m) / float64(rows) * float64(g.panels) / float64(cols)
-			turns := max(whole/float64(e.pool.threads), float64(pieces(down*pieces(g.panels, cols), e.pool.threads))-0.5)
-			if e.pool.threads == 1 {
-				turns = whole
-			}
-			if total := turns * cost; total < best {
-				best, g.rowsPer, g.colsPer = total, tiles*v.mr, cols
+			return c
+		}
+		for tiles := 1; tiles <= e.vec.tall; tiles++ {
+			rows := min(tiles*mr, g.m)
+			wide := pieces(g.panels, cols)
+			end := makespan(e.pool.threads, g.m/rows*wide, cost(rows), wide, cost(g.m%rows))
+			if end < best {
+				best, g.rowsPer, g.colsPer = end, tiles*mr, cols
 			}
 			if rows == g.m {
 				break
 			}
 		}
 	}
+}
+
+// makespan returns when workers are done that take n pieces of time t and then m
+// pieces of time u, at most t.
+func makespan(workers, n int, t float64, m int, u float64) float64 {
+	turns, busy := n/workers, n%workers
+	if busy == 0 {
+		return float64(turns)*t + float64(pieces(m, workers))*u
+	}
+	gaps := (workers - busy) * int(t/u)
+	return float64(turns+1)*t + float64(pieces(max(m-gaps, 0), workers))*u
 }
 
 // packPanel packs one fold block of one panel.
