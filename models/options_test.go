@@ -124,6 +124,10 @@ func combinations(params int) map[string]Options {
 
 // TestTrainingWithOptions: 20 steps of every combination end in the same bits.
 func TestTrainingWithOptions(t *testing.T) {
+	steps := 20
+	if testing.Short() {
+		steps = 3
+	}
 	for _, tied := range []bool{false, true} {
 		spec := protocol.ModelSpec{Family: "llama", Dim: 64, Layers: 2, Heads: 2, KVHeads: 1, FFN: 48, Vocab: 64, Context: 128,
 			NormEps: 1e-5, RopeTheta: 10000, Tied: tied}
@@ -136,7 +140,7 @@ func TestTrainingWithOptions(t *testing.T) {
 					t.Fatal(err)
 				}
 				copy(m.Params(), whole.Params())
-				follow(t, whole, m, 20)
+				follow(t, whole, m, steps)
 				tokens, targets := text(1, 8*spec.Context, spec.Vocab)
 				if n := testing.AllocsPerRun(5, func() { _, _ = m.Step(tokens, targets) }); n != 0 {
 					t.Errorf("Step allocates %v times", n)
@@ -274,4 +278,3 @@ func TestPartsOfAGradient(t *testing.T) {
 		}
 	})
 }
-
