@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"drystone/internal/speed"
+)
+
+var stepPeak = Figure{
+	Name:  "step-peak",
+	What:  "operations per second of the training steps of step-tokens, counting those that the model needs (matrix products and attention), against the fused multiply-adds that the processor does without memory: the ratio is the share of the peak",
+	Unit:  "GFLOP/s",
+	Limit: 10 * time.Minute,
+	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
+		if !speed.HasPeak(e.Machine.Path) {
+			return nil, skipped(fmt.Sprintf("the peak of path %s is not measured", e.Machine.Path))
+		}
+		var rows []Row
+		for _, m := range speed.Models() {
+			r, err := e.stepOfPeak(ctx, m)
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, r)
+		}
+		return rows, nil
+	},
+}
+
+// heldBack says where the time of a step goes that is not spent on fused multiply-adds.
+const heldBack = "what holds it back is docs/numerics.md, section 7"
+
+func (e *Env) stepOfPeak(ctx context.Context, m speed.Model) (Row, error) {
+	s, err := newStepper(e.Machine.Path, m, e.Threads)
+	if err != nil {
+		return Row{}, err
+	}
+	defer s.Close()
+	step := func() (float64, error) {
+		x, err := s.TokensPerSecond(ctx, stepsOf(m))
+		return x * m.FLOP() / 1e9, err
+	}
+	t, err := e.takeTurns(ctx, 1, e.Runs(5), step, sure(func() float64 { return speed.Peak(e.Machine.Path, e.Threads) }))
+	if err != nil {
+		return Row{}, err
+	}
+	r := t.row(m.Name, "peak")
+	r.Note = heldBack
+	return r, nil
+}
