@@ -29,8 +29,9 @@ var stepPeak = Figure{
 	},
 }
 
-// heldBack says where the time of a step goes that is not spent on fused multiply-adds.
-const heldBack = "what holds it back is docs/numerics.md, section 7"
+// heldBack says where the rest of the peak goes, as a profile of the steps shows it (go test -cpuprofile of
+// BenchmarkStep in models).
+const heldBack = "what holds it back, by a profile: most of the time is in the tiles of matrix products, which reach the share of the peak that gemm-gflops shows; the rest packs operands into panels, computes attention's softmax, norms, activations and AdamW, which do few operations per byte, or waits for the other thread at the end of a kernel. The smaller the model, the larger that rest"
 
 func (e *Env) stepOfPeak(ctx context.Context, m speed.Model) (Row, error) {
 	s, err := newStepper(e.Machine.Path, m, e.Threads)
