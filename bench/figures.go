@@ -20,6 +20,7 @@ var figures = []Figure{
 	stepMemory,
 	kernelAccuracy,
 	lossCurves,
+	bitParity,
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,

@@ -40,6 +40,7 @@ type commands struct {
 	List listCmd `cmd:"" help:"Name every figure."`
 	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
 
+	ParitySide paritySideCmd `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
 	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
 }
 
