@@ -60,6 +60,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"train.eps", func(s *RunSpec) { s.Train.Eps = 0 }},
 		{"train.weight_decay", func(s *RunSpec) { s.Train.WeightDecay = -1e-9 }},
 		{"train.clip", func(s *RunSpec) { s.Train.Clip = nan }},
+		{"train.min_shards", func(s *RunSpec) { s.Train.MinShards = 1<<14 + 1 }},
+		{"verify.chunks", func(s *RunSpec) { s.Train.MinShards, s.Verify.Chunks = 1, 33 }},
 		{"outer.optimiser", func(s *RunSpec) { s.Outer.Optimiser = "adam" }},
 		{"outer.lr", func(s *RunSpec) { s.Outer.LR = 0 }},
 		{"outer.momentum", func(s *RunSpec) { s.Outer.Momentum = 1 }},
