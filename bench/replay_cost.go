@@ -60,7 +60,7 @@ func (d *demoDevice) check(ctx context.Context, c *trainer.Contribution) (float6
 		return 0, err
 	}
 	start := time.Now()
-	from, err := trainer.OpenedState(o, d.Params())
+	from, err := trainer.OpenedState(o, d.Params(), d.Params())
 	if err != nil {
 		return 0, err
 	}

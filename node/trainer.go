@@ -101,7 +101,7 @@ func (t *Trainer) awaitGenesis(ctx context.Context, link gossip.Link) error {
 
 // joinTopics subscribes to the statements and joins, to publish only, what others gather.
 func (t *Trainer) joinTopics() error {
-	v, err := gossip.NewValidator(t.spec, t.params, roundView{h: t.history})
+	v, err := gossip.NewValidator(t.spec, t.params, roundView{h: t.history, params: t.params})
 	if err != nil {
 		return err
 	}
