@@ -87,8 +87,15 @@ func keys(label string, n int) []protocol.Key {
 
 func newWorld(t testing.TB, params int, kind, up string, chunks uint32) *world {
 	t.Helper()
+	return newWorldOf(t, params, kind, up, chunks, 0)
+}
+
+// newWorldOf is newWorld of a run that admits peers with minShards, if that is above 0.
+func newWorldOf(t testing.TB, params int, kind, up string, chunks, minShards uint32) *world {
+	t.Helper()
 	w := &world{t: t, params: params, founder: protocol.DeriveKey(42, "founder"), aggs: keys("aggregator", 3), peers: keys("peer", 2), blobs: blobs{}}
 	w.spec = testSpec(w.founder.ID(), kind, up, chunks)
+	w.spec.Train.MinShards = minShards
 	w.must(w.spec.Validate())
 	w.run = must(w.spec.ID())(t)
 	w.codec = must(delta.New(w.spec.Codec))(t)
