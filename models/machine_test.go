@@ -114,7 +114,7 @@ func TestStaleMemoryIsIgnored(t *testing.T) {
 		}
 		want := run()
 		for _, s := range m.train.machine.steps {
-			o, out := s.op.(*op), f32(s.out)
+			o, out := s.op, f32(s.out)
 			if o.kind != "crossentropy.dx" && &out[0] != &m.theta[0] {
 				for i := range out {
 					out[i] = float32(math.NaN())
@@ -143,7 +143,7 @@ func TestPanicBecomesError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := compile(e, g, map[*G.Node]any{x: make([]float32, 3), y: make([]float32, 3)})
+		m, err := compile(e, g, map[*G.Node]any{x: make([]float32, 3), y: make([]float32, 3)}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,28 +174,32 @@ func TestModelSurvivesPanic(t *testing.T) {
 	}
 }
 
-// TestSumIsNotInPlace: where gradients meet, the sum has memory that neither term has.
-func TestSumIsNotInPlace(t *testing.T) {
+// TestSumsAreFused: of the sums of gradients only that of a tied embedding is a step of its own. It runs in the first
+// term's memory, which is where it belongs, and leaves the second alone.
+func TestSumsAreFused(t *testing.T) {
 	for name, spec := range specs {
 		m := fresh(t, spec, engine(t, 1, "ref"), 1)
-		sums := 0
+		sums, fused := 0, 0
 		for _, s := range m.train.machine.steps {
-			if s.op.(*op).kind != "sum" {
-				continue
-			}
-			sums++
-			for _, in := range s.in {
-				if &f32(in)[0] == &f32(s.out)[0] {
-					t.Errorf("%s: %v writes over its operand", name, s.op)
+			switch {
+			case s.op.kind == "rmsnorm.dx" && len(s.in) == 4:
+				fused++
+				if out, plus := &f32(s.out)[0], &f32(s.in[3])[0]; out == plus {
+					t.Errorf("%s: %v writes over what it adds", name, s.op)
+				}
+			case s.op.kind == "sum":
+				sums++
+				if &f32(s.in[1])[0] == &f32(s.out)[0] || &f32(s.out)[0] != &m.Grads()[0] {
+					t.Errorf("%s: %v writes over its second term, or elsewhere than to the gradient", name, s.op)
 				}
 			}
 		}
-		want := 2 * spec.Layers
+		want := 0
 		if spec.Tied {
-			want++
+			want = 1
 		}
-		if sums != want {
-			t.Errorf("%s: %d sums, want %d", name, sums, want)
+		if sums != want || fused != 2*spec.Layers {
+			t.Errorf("%s: %d sums, %d of them fused; want %d and %d", name, sums, fused, want, 2*spec.Layers)
 		}
 	}
 }
@@ -214,7 +218,7 @@ func TestLiveOperandIsNotOverwritten(t *testing.T) {
 	plus.args, plus.out = []arg{vector(2), vector(2)}, vector(2)
 	plus.run = func(y []float32, v []G.Value) { e.Add(y, f32(v[0]), f32(v[1])) }
 
-	b := &builder{graph: &graph{ExprGraph: G.NewGraph()}}
+	b := newBuilder(&graph{ExprGraph: G.NewGraph()})
 	x := vector(2).node(b.ExprGraph, "x")
 	first := b.apply(double("1"), x)
 	second := b.apply(double("2"), first)
@@ -224,7 +228,7 @@ func TestLiveOperandIsNotOverwritten(t *testing.T) {
 		t.Fatal(b.err)
 	}
 	out := make([]float32, 2)
-	m, err := compile(e, b.graph, map[*G.Node]any{x: []float32{1, 10}, y: out})
+	m, err := compile(e, b.graph, map[*G.Node]any{x: []float32{1, 10}, y: out}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,6 @@ import (
 	"drystone/protocol"
 )
 
-// Range is the half-open interval [Lo, Hi) of theta.
-type Range struct{ Lo, Hi int }
-
-// Len returns the number of parameters in r.
-func (r Range) Len() int { return r.Hi - r.Lo }
-
 // Options choose how a training step is computed. None of them changes a bit of what it computes.
 type Options struct {
 	// Trained are the parts of theta that get a gradient: ascending, disjoint, none of them empty. They may cut a tensor

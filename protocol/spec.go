@@ -66,6 +66,10 @@ type TrainSpec struct {
 	// MinShards admits peers that train only some shards of each round, at least so many; 0 means that everyone trains
 	// all, and is not encoded.
 	MinShards uint32 `toml:"min_shards,omitzero" cbor:"min_shards,omitzero"`
+
+	// MicroBatch and Recompute save memory for time and change no bit of the result. Their zero values are not encoded.
+	MicroBatch int  `toml:"micro_batch,omitzero" cbor:"micro_batch,omitzero"` // sequences per pass; 0 for Batch
+	Recompute  bool `toml:"recompute,omitempty" cbor:"recompute,omitempty"`   // compute layers again on the way back
 }
 
 // OuterSpec is the optimiser that applies the merged pseudo-gradient (DiLoCo, Douillard et al. 2023).

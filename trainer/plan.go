@@ -65,7 +65,9 @@ func (d *Device) planFor(shards []uint32) error {
 	}
 	d.plan = nil
 	ranges := trainedRanges(&d.spec.Codec, d.params, shards)
-	model, err := models.New(d.spec.Model, d.engine, d.spec.Train.Batch, models.Options{Trained: ranges})
+	model, err := models.New(d.spec.Model, d.engine, d.spec.Train.Batch, models.Options{
+		Trained: ranges, MicroBatch: d.spec.Train.MicroBatch, Recompute: d.spec.Train.Recompute,
+	})
 	if err != nil {
 		return err
 	}
