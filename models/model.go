@@ -20,7 +20,7 @@ var (
 
 const (
 	maxRows        = 1 << 24 // bounds batch*Context
-	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations
+	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations, and the logits of a sequence
 )
 
 // Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
@@ -53,8 +53,8 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*
 	if opts, err = opts.resolve(spec, batch, total); err != nil {
 		return nil, err
 	}
-	if n := activations(spec, batch); n > maxActivations {
-		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
+	if n := activations(spec, opts.MicroBatch*spec.Context, opts.Recompute); n > maxActivations {
+		return nil, fmt.Errorf("models: %d sequences at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
 	}
 	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
@@ -65,9 +65,14 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*
 	return m, err
 }
 
-// activations estimates, from above, the elements of memory that a step plans for batch sequences.
-func activations(s protocol.ModelSpec, batch int) int {
-	return batch * s.Context * (s.Layers*(8*s.Dim+3*s.FFN+2*s.Heads+2) + 16*s.Dim + 8*s.FFN + 3*s.Vocab)
+// activations estimates, from above, the elements of memory that a step plans for passes of that many rows.
+func activations(s protocol.ModelSpec, rows int, recompute bool) int {
+	inside := 8*s.Dim + 3*s.FFN // what a layer keeps for the way back, its input included
+	layers := s.Layers * (inside + 2*s.Heads + 2)
+	if recompute {
+		layers = s.Layers*(s.Dim+2*s.Heads+2) + inside
+	}
+	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, passRows)*s.Vocab
 }
 
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
@@ -123,6 +128,9 @@ func (m *Model) Loss(tokens, targets []int32) (float32, error) {
 // Logits returns the logits (len(tokens), Vocab) of one sequence of at most Context tokens. The result is valid until
 // the next call. The first call plans it and allocates, later ones do not.
 func (m *Model) Logits(tokens []int32) ([]float32, error) {
+	if m.spec.Context > maxActivations/m.spec.Vocab {
+		return nil, fmt.Errorf("models: logits of %d tokens over a vocabulary of %d are too many", m.spec.Context, m.spec.Vocab)
+	}
 	if m.single == nil {
 		p, err := m.program(1, forLogits)
 		if err != nil {
