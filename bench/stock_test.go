@@ -20,7 +20,7 @@ func TestStockIsTheSameModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer eng.Close()
-	ours, err := models.New(spec, eng, batch)
+	ours, err := models.New(spec, eng, batch, models.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
