@@ -6,7 +6,7 @@
 //
 //	eng, err := exact.New(runtime.GOMAXPROCS(0))
 //	defer eng.Close()
-//	m, err := models.New(spec, eng, batch)
+//	m, err := models.New(spec, eng, batch, models.Options{})
 //	theta, err := models.Init(spec, seed)
 //	copy(m.Params(), theta)
 //	for ... {

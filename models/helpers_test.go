@@ -38,7 +38,7 @@ func engine(t testing.TB, threads int, path string) *exact.Engine {
 // fresh returns a model with weights drawn by Init, enlarged so that every part of the gradient matters.
 func fresh(t testing.TB, spec protocol.ModelSpec, eng *exact.Engine, batch int) *Model {
 	t.Helper()
-	m, err := New(spec, eng, batch)
+	m, err := New(spec, eng, batch, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestMemoryIsReused(t *testing.T) {
 	planned := func(layers int, p purpose) int {
 		spec := small
 		spec.Layers, spec.Context = layers, 16
-		m, err := New(spec, engine(t, 1, "ref"), 1)
+		m, err := New(spec, engine(t, 1, "ref"), 1, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestMemoryIsReused(t *testing.T) {
 // TestActivationsBoundThePlan: what New checks before it allocates is no less than what it then plans.
 func TestActivationsBoundThePlan(t *testing.T) {
 	for name, spec := range specs {
-		m, err := New(spec, engine(t, 1, "ref"), 3)
+		m, err := New(spec, engine(t, 1, "ref"), 3, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestActivationsBoundThePlan(t *testing.T) {
 	}
 	huge := small
 	huge.Vocab, huge.Context = 1<<20, 1<<17
-	if _, err := New(huge, nil, 1); err == nil {
+	if _, err := New(huge, nil, 1, Options{}); err == nil {
 		t.Error("a step of 2^37 logits was accepted")
 	}
 }

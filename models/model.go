@@ -29,10 +29,11 @@ const (
 type Model struct {
 	spec  protocol.ModelSpec
 	batch int
+	opts  Options // resolved
 	eng   *exact.Engine
 	table ropeTable
 
-	theta, grads []float32
+	theta, full, grads []float32
 	train        *program
 	eval         *program // built by the first Loss
 	single       *program // built by the first Logits: one sequence
@@ -40,7 +41,7 @@ type Model struct {
 
 // New plans the training step of spec for batch sequences of spec.Context tokens. Params is all zeros: copy a theta
 // into it, as from Init. Memory is 8 bytes per parameter plus the activations.
-func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) {
+func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
 		return nil, err
@@ -48,13 +49,22 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) 
 	if batch < 1 || batch > maxRows/spec.Context {
 		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
 	}
+	if opts, err = opts.resolve(spec, batch, total); err != nil {
+		return nil, err
+	}
+	if opts.MicroBatch != batch || opts.Recompute {
+		return nil, fmt.Errorf("models: micro-batches and recomputation are not planned yet")
+	}
 	if n := activations(spec, batch); n > maxActivations {
 		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
 	}
 	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
-		spec: spec, batch: batch, eng: eng, table: ropeTable{cos, sin},
-		theta: exact.Floats(total), grads: exact.Floats(total),
+		spec: spec, batch: batch, opts: opts, eng: eng, table: ropeTable{cos, sin},
+		theta: exact.Floats(total), full: exact.Floats(total),
+	}
+	for _, r := range opts.Trained {
+		m.grads = append(m.grads, m.full[r.Lo:r.Hi]...)
 	}
 	m.train, err = m.program(batch, forTrain)
 	return m, err
@@ -68,8 +78,12 @@ func activations(s protocol.ModelSpec, batch int) int {
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
 func (m *Model) Params() []float32 { return m.theta }
 
-// Grads returns the gradient of the last Step's loss, in the order of Layout. The next Step overwrites it.
+// Grads returns the gradient of the last Step's loss: the trained ranges one after the other, which is all of theta in
+// the order of Layout if nothing else was asked for. The next Step overwrites it.
 func (m *Model) Grads() []float32 { return m.grads }
+
+// Trained returns the ranges of theta that Grads holds, ascending. The caller must not change them.
+func (m *Model) Trained() []Range { return m.opts.Trained }
 
 // Batch returns the sequences per Step.
 func (m *Model) Batch() int { return m.batch }
@@ -81,7 +95,12 @@ func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 // into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
 // their norm for instance. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
 func (m *Model) Step(tokens, targets []int32) (float32, error) {
-	return m.train.lossOf(tokens, targets, m.spec.Vocab)
+	loss, err := m.train.lossOf(tokens, targets, m.spec.Vocab)
+	at := 0
+	for _, r := range m.opts.Trained {
+		at += copy(m.grads[at:], m.full[r.Lo:r.Hi])
+	}
+	return loss, err
 }
 
 // Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
@@ -149,7 +168,7 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 		end := w.offset + w.arg.shape.TotalSize()
 		fixed[w.node] = m.theta[w.offset:end:end]
 		if w.grad != nil {
-			fixed[w.grad] = m.grads[w.offset:end:end]
+			fixed[w.grad] = m.full[w.offset:end:end]
 		}
 	}
 	prog.machine, err = compile(env{Engine: m.eng}, g, fixed)

@@ -31,7 +31,7 @@ func BenchmarkModels(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer eng.Close()
-				model, err := New(m.spec, eng, m.batch)
+				model, err := New(m.spec, eng, m.batch, Options{})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -54,7 +54,7 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	if err != nil {
 		return nil, err
 	}
-	model, err := models.New(spec.Model, engine, spec.Train.Batch)
+	model, err := models.New(spec.Model, engine, spec.Train.Batch, models.Options{})
 	if err != nil {
 		engine.Close()
 		return nil, err

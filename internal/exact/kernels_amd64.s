@@ -1973,7 +1973,7 @@ done:
 	RET
 
 // func avx512CopySteps(dst *float32, src *float32, srs int, steps int)
-// Requires: AVX
+// Requires: AVX, AVX512F
 TEXT ·avx512CopySteps(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -1986,21 +1986,21 @@ TEXT ·avx512CopySteps(SB), NOSPLIT, $0-32
 wide:
 	CMPQ    BX, $0x04
 	JLE     row
-	VMOVUPS (CX), Y0
+	VMOVUPS (CX), Z0
 	ADDQ    DX, CX
-	VMOVUPS Y0, (AX)
+	VMOVUPS Z0, (AX)
 	ADDQ    $0x30, AX
-	VMOVUPS (CX), Y0
+	VMOVUPS (CX), Z0
 	ADDQ    DX, CX
-	VMOVUPS Y0, (AX)
+	VMOVUPS Z0, (AX)
 	ADDQ    $0x30, AX
-	VMOVUPS (CX), Y0
+	VMOVUPS (CX), Z0
 	ADDQ    DX, CX
-	VMOVUPS Y0, (AX)
+	VMOVUPS Z0, (AX)
 	ADDQ    $0x30, AX
-	VMOVUPS (CX), Y0
+	VMOVUPS (CX), Z0
 	ADDQ    DX, CX
-	VMOVUPS Y0, (AX)
+	VMOVUPS Z0, (AX)
 	ADDQ    $0x30, AX
 	SUBQ    $0x04, BX
 	JMP     wide

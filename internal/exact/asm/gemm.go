@@ -138,7 +138,7 @@ func genCopySteps(s *isa) {
 		CMPQ(n, Imm(unroll))
 		JLE(LabelRef("row"))
 		for range unroll {
-			w := YMM()
+			w := s.vec()
 			VMOVUPS(at(src, 0), w)
 			ADDQ(srs, src)
 			VMOVUPS(w, at(dst, 0))
