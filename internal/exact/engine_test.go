@@ -80,6 +80,20 @@ func TestShapeErrors(t *testing.T) {
 			"ScatterAdd":   func() { e.ScatterAdd(f(8), f(8), []int32{0, 2}, 2, 4) },
 			"AdamW":        func() { e.AdamWStep(f(4), f(4), f(4), f(4), AdamWParams{}) },
 			"RopeTable":    func() { RopeTable(3, 5, 10000) },
+			"LayerNorm":    func() { e.LayerNorm(f(8), f(8), f(4), f(3), nil, nil, 2, 4, 1e-5) },
+			"LayerNorm b":  func() { e.LayerNormBackward(f(8), f(4), f(4), f(8), f(8), f(4), f(1), f(2), 2, 4, false) },
+			"AddBias":      func() { e.AddBias(f(8), f(8), f(3), 2, 4) },
+			"BiasBackward": func() { e.BiasBackward(f(4), f(7), 2, 4, false) },
+			"GELU":         func() { e.GELU(f(8), f(7)) },
+			"ReLU b":       func() { e.ReLUBackward(f(8), f(8), f(7)) },
+			"Im2Col":       func() { e.Im2Col(f(35), f(9), ConvShape{1, 3, 3, 1, 3, 3, 1, 1}) },
+			"Im2Col pad":   func() { e.Im2Col(f(999), f(9), ConvShape{1, 3, 3, 1, 3, 3, 1, 3}) },
+			"Col2Im":       func() { e.Col2Im(f(8), f(81), ConvShape{1, 3, 3, 1, 3, 3, 1, 1}) },
+			"MaxPool":      func() { e.MaxPool(f(4), make([]int32, 3), f(9), ConvShape{1, 3, 3, 1, 2, 2, 1, 0}) },
+			"MaxPool b":    func() { e.MaxPoolBackward(f(4), f(1), []int32{4}, ConvShape{1, 2, 2, 1, 2, 2, 1, 0}) },
+			"AvgPool":      func() { e.AvgPool(f(4), f(8), ConvShape{1, 3, 3, 1, 2, 2, 1, 0}) },
+			"SquaredError": func() { e.SquaredError(f(8), f(8), 2, 4, f(2), nil, 0) },
+			"ArgMaxRows":   func() { e.ArgMaxRows(make([]int32, 2), f(7), 2, 4) },
 		} {
 			func() {
 				defer func() {

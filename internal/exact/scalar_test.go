@@ -47,6 +47,9 @@ var scalars = []struct {
 	{"silu", Silu, func(x float64) float64 { return x / (1 + math.Exp(-x)) }, func(x float32) bool {
 		return x < -87.33654 || x > math.MaxFloat32
 	}},
+	{"gelu", Gelu, func(x float64) float64 {
+		return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	}, func(x float32) bool { return x < -10 }},
 	{"tanh", Tanh, math.Tanh, func(float32) bool { return false }},
 }
 

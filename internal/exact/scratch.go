@@ -59,6 +59,13 @@ type args struct {
 	elem  elemArgs
 	adam  adamArgs
 	sum   sumArgs
+
+	layer  layerArgs
+	rows   rowsArgs
+	unary  unaryArgs
+	win    winArgs
+	se     seArgs
+	argmax argmaxArgs
 }
 
 // pieces returns how many pieces of the given size cover n.
