@@ -39,10 +39,11 @@ type weight struct {
 //	x -> rmsnorm -> linear -> logits (R, Vocab) -> crossentropy [targets] -> loss
 type graph struct {
 	*G.ExprGraph
-	tokens, targets *G.Node
-	logits, loss    *G.Node
-	weights         []*weight
-	fanIns          int // sums of gradients that Gorgonia adds where a node has two consumers
+	tokens, targets  *G.Node
+	features, values *G.Node // nil where the family has no such inputs
+	logits, loss     *G.Node
+	weights          []*weight
+	fanIns           int // sums of gradients that Gorgonia adds where a node has two consumers
 }
 
 // graphMu serialises the construction of graphs and machines: Gorgonia keeps pools and counters in package variables.
@@ -94,12 +95,11 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 		w.node = w.arg.node(g.ExprGraph, e.label(w.name))
 	}
 	b := &builder{graph: g}
-	b.decoder(e, spec, heads{batch, spec.Context, spec.Heads, spec.KVHeads, spec.Dim / spec.Heads}, table)
-	if p != forLogits {
-		rows := batch * spec.Context
-		g.targets = tokens(rows).node(g.ExprGraph, e.label("targets"))
-		g.loss = b.apply(e.crossEntropy("loss", rows, spec.Vocab), g.logits, g.targets)
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, err
 	}
+	fanIns := f.assemble(b, e, spec, batch, p, table)
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -107,10 +107,7 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 		if err := g.differentiate(); err != nil {
 			return nil, err
 		}
-		g.fanIns = 2 * spec.Layers
-		if spec.Tied {
-			g.fanIns++
-		}
+		g.fanIns = fanIns
 	}
 	return g, g.check()
 }
@@ -118,9 +115,7 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 // decoder adds the nodes from tokens to logits.
 func (b *builder) decoder(e env, spec protocol.ModelSpec, h heads, table ropeTable) {
 	rows, dim, ffn, eps := h.rows(), spec.Dim, spec.FFN, float32(spec.NormEps)
-	next := b.weights
-	w := func() *G.Node { n := next[0].node; next = next[1:]; return n }
-
+	w := b.weightNodes()
 	b.tokens = tokens(rows).node(b.ExprGraph, e.label("tokens"))
 	table0 := w()
 	x := b.apply(e.embed("embed", rows, spec.Vocab, dim), table0, b.tokens)
@@ -161,7 +156,7 @@ func group(params []Param) []*weight {
 		case len(p.Shape) == 1:
 			ws = append(ws, &weight{name: p.Name, arg: vector(p.Shape[0]), offset: p.Offset})
 		default:
-			ws = append(ws, &weight{name: p.Name, arg: matrix(p.Shape[0], p.Shape[1]), offset: p.Offset})
+			ws = append(ws, &weight{name: p.Name, arg: matrix(p.Shape[0], p.Len/p.Shape[0]), offset: p.Offset})
 		}
 	}
 	return ws

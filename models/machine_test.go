@@ -7,6 +7,8 @@ import (
 	"testing"
 	"weak"
 
+	"drystone/protocol"
+
 	G "gorgonia.org/gorgonia"
 )
 
@@ -17,8 +19,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 	m := fresh(t, spec, engine(t, 2, bestPath()), 2)
 	tokens, targets := text(1, 2*spec.Context, spec.Vocab)
 	for name, f := range map[string]func() error{
-		"Step":   func() error { _, err := m.Step(tokens, targets); return err },
-		"Loss":   func() error { _, err := m.Loss(tokens, targets); return err },
+		"Step":   func() error { _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); return err },
+		"Loss":   func() error { _, err := m.Loss(Inputs{Tokens: tokens, Targets: targets}); return err },
 		"Logits": func() error { _, err := m.Logits(tokens[:3]); return err },
 	} {
 		if err := f(); err != nil { // plans, and grows the engine's scratch
@@ -69,6 +71,21 @@ func TestActivationsBoundThePlan(t *testing.T) {
 			t.Errorf("%s: %d elements planned, bound %d", name, got, bound)
 		}
 	}
+	for _, specs := range []map[string]protocol.ModelSpec{exampleSpecs, wideExamples} {
+		for name, spec := range specs {
+			f, err := familyOf(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := New(spec, engine(t, 1, "ref"), 16, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, bound := m.train.machine.floats, f.activations(spec, 16); got > bound {
+				t.Errorf("%s: %d elements planned, bound %d", name, got, bound)
+			}
+		}
+	}
 	huge := small
 	huge.Vocab, huge.Context = 1<<20, 1<<17
 	if _, err := New(huge, nil, 1, Options{}); err == nil {
@@ -81,13 +98,13 @@ func TestModelIsCollected(t *testing.T) {
 	eng := engine(t, 1, "ref")
 	m := fresh(t, specs["plain"], eng, 1)
 	tokens, targets := text(1, 5, 11)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	theta, step := weak.Make(&m.theta[0]), weak.Make(&m.train.machine.steps[0])
 	// The engine remembers the arguments of its last call; another model takes their place.
 	m = fresh(t, specs["plain"], eng, 1)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -106,7 +123,7 @@ func TestStaleMemoryIsIgnored(t *testing.T) {
 		m := fresh(t, spec, engine(t, 1, "ref"), 2)
 		tokens, targets := text(1, 2*spec.Context, spec.Vocab)
 		run := func() string {
-			loss, err := m.Step(tokens, targets)
+			loss, err := m.Step(Inputs{Tokens: tokens, Targets: targets})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,18 +175,18 @@ func TestModelSurvivesPanic(t *testing.T) {
 	spec := specs["gqa"]
 	m := fresh(t, spec, engine(t, 2, "ref"), 1)
 	tokens, targets := text(1, spec.Context, spec.Vocab)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	want := digest(m.Grads())
 	s := &m.train.machine.steps[len(m.train.machine.steps)/2]
 	saved := s.in
 	s.in = []G.Value{nil, nil, nil}[:len(saved)]
-	if _, err := m.Step(tokens, targets); err == nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err == nil {
 		t.Fatal("an op without operands ran")
 	}
 	s.in = saved
-	if _, err := m.Step(tokens, targets); err != nil || digest(m.Grads()) != want {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil || digest(m.Grads()) != want {
 		t.Fatalf("after a failed step: %v, digest differs: %v", err, digest(m.Grads()) != want)
 	}
 }

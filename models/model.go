@@ -7,8 +7,6 @@ import (
 
 	"drystone/internal/exact"
 	"drystone/protocol"
-
-	G "gorgonia.org/gorgonia"
 )
 
 var (
@@ -23,7 +21,7 @@ const (
 	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations
 )
 
-// Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
+// Model is a network with its parameters, gradients and working memory, for one batch size. One caller at a time may
 // use it, and its engine, which the caller owns and closes, must not be used by another at the same time. A Model owns
 // no goroutine; drop it to free it.
 type Model struct {
@@ -34,20 +32,24 @@ type Model struct {
 	table ropeTable
 
 	theta, full, grads []float32
-	train        *program
-	eval         *program // built by the first Loss
-	single       *program // built by the first Logits: one sequence
+	train              *program
+	eval               *program // built by the first Loss
+	single             *program // built by the first Logits: one sequence; or by the first Outputs: a batch of examples
 }
 
-// New plans the training step of spec for batch sequences of spec.Context tokens. Params is all zeros: copy a theta
+// New plans the training step of spec for batch sequences of spec.Context tokens, or batch examples. Params is all zeros: copy a theta
 // into it, as from Init. Memory is 8 bytes per parameter plus the activations.
 func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
 		return nil, err
 	}
-	if batch < 1 || batch > maxRows/spec.Context {
-		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	if most := maxRows / max(spec.Context, 1); batch < 1 || batch > most {
+		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, most)
 	}
 	if opts, err = opts.resolve(spec, batch, total); err != nil {
 		return nil, err
@@ -55,12 +57,11 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*
 	if opts.MicroBatch != batch || opts.Recompute {
 		return nil, fmt.Errorf("models: micro-batches and recomputation are not planned yet")
 	}
-	if n := activations(spec, batch); n > maxActivations {
+	if n := f.activations(spec, batch); n > maxActivations {
 		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
 	}
-	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
-		spec: spec, batch: batch, opts: opts, eng: eng, table: ropeTable{cos, sin},
+		spec: spec, batch: batch, opts: opts, eng: eng, table: f.tables(spec),
 		theta: exact.Floats(total), full: exact.Floats(total),
 	}
 	for _, r := range opts.Trained {
@@ -85,17 +86,16 @@ func (m *Model) Grads() []float32 { return m.grads }
 // Trained returns the ranges of theta that Grads holds, ascending. The caller must not change them.
 func (m *Model) Trained() []Range { return m.opts.Trained }
 
-// Batch returns the sequences per Step.
+// Batch returns the sequences or examples per Step.
 func (m *Model) Batch() int { return m.batch }
 
 // Spec returns the model's shape.
 func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 
-// Step computes the mean loss in nats over tokens (batch, Context) against targets (batch, Context), and its gradient
-// into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
-// their norm for instance. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
-func (m *Model) Step(tokens, targets []int32) (float32, error) {
-	loss, err := m.train.lossOf(tokens, targets, m.spec.Vocab)
+// Step computes the mean loss of a batch, in nats or as the mean squared error, and its gradient into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
+// their norm for instance. The error wraps ErrTokens, ErrInputs or ErrNotFinite, or reports a fault inside an operation.
+func (m *Model) Step(in Inputs) (float32, error) {
+	loss, err := m.train.lossOf(in, &m.spec)
 	at := 0
 	for _, r := range m.opts.Trained {
 		at += copy(m.grads[at:], m.full[r.Lo:r.Hi])
@@ -104,7 +104,7 @@ func (m *Model) Step(tokens, targets []int32) (float32, error) {
 }
 
 // Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
-func (m *Model) Loss(tokens, targets []int32) (float32, error) {
+func (m *Model) Loss(in Inputs) (float32, error) {
 	if m.eval == nil {
 		p, err := m.program(m.batch, forLoss)
 		if err != nil {
@@ -112,12 +112,15 @@ func (m *Model) Loss(tokens, targets []int32) (float32, error) {
 		}
 		m.eval = p
 	}
-	return m.eval.lossOf(tokens, targets, m.spec.Vocab)
+	return m.eval.lossOf(in, &m.spec)
 }
 
 // Logits returns the logits (len(tokens), Vocab) of one sequence of at most Context tokens. The result is valid until
 // the next call. The first call plans it and allocates, later ones do not.
 func (m *Model) Logits(tokens []int32) ([]float32, error) {
+	if m.spec.OnExamples() {
+		return nil, fmt.Errorf("%w: family %s reads no tokens", ErrTokens, m.spec.Family)
+	}
 	if m.single == nil {
 		p, err := m.program(1, forLogits)
 		if err != nil {
@@ -129,10 +132,10 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if n < 1 || n > m.spec.Context {
 		return nil, fmt.Errorf("%w: %d tokens: want 1 to %d", ErrTokens, n, m.spec.Context)
 	}
-	if err := fill(m.single.tokens[:n], tokens, m.spec.Vocab); err != nil {
+	if err := fill(m.single.in.Tokens[:n], tokens, m.spec.Vocab); err != nil {
 		return nil, err
 	}
-	clear(m.single.tokens[n:]) // attention is causal: what follows cannot change what is returned
+	clear(m.single.in.Tokens[n:]) // attention is causal: what follows cannot change what is returned
 	if err := m.single.machine.RunAll(); err != nil {
 		return nil, err
 	}
@@ -141,10 +144,10 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 
 // program is a machine with the memory through which it talks to the model.
 type program struct {
-	machine         *machine
-	tokens, targets []int32
-	logits          []float32 // forLogits only
-	loss            []float32
+	machine *machine
+	in      Inputs
+	logits  []float32 // forLogits only
+	loss    []float32
 }
 
 func (m *Model) program(batch int, p purpose) (*program, error) {
@@ -154,15 +157,14 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := batch * m.spec.Context
-	prog := &program{tokens: make([]int32, rows)}
-	fixed := map[*G.Node]any{g.tokens: prog.tokens}
+	prog := &program{in: NewInputs(m.spec, batch)}
+	fixed := prog.in.bind(g)
 	if p == forLogits {
-		prog.logits = make([]float32, rows*m.spec.Vocab)
+		prog.logits = make([]float32, g.logits.Shape().TotalSize())
 		fixed[g.logits] = prog.logits
 	} else {
-		prog.targets, prog.loss = make([]int32, rows), make([]float32, 1)
-		fixed[g.targets], fixed[g.loss] = prog.targets, prog.loss
+		prog.loss = make([]float32, 1)
+		fixed[g.loss] = prog.loss
 	}
 	for _, w := range g.weights {
 		end := w.offset + w.arg.shape.TotalSize()
@@ -175,12 +177,9 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	return prog, err
 }
 
-func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
-	if err := fill(p.tokens, tokens, vocab); err != nil {
+func (p *program) lossOf(in Inputs, spec *protocol.ModelSpec) (float32, error) {
+	if err := p.in.fill(in, spec); err != nil {
 		return 0, err
-	}
-	if err := fill(p.targets, targets, vocab); err != nil {
-		return 0, fmt.Errorf("targets: %w", err)
 	}
 	if err := p.machine.RunAll(); err != nil {
 		return 0, err
@@ -190,18 +189,4 @@ func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
 		return loss, fmt.Errorf("%w: %v", ErrNotFinite, loss)
 	}
 	return loss, nil
-}
-
-// fill copies ids to dst after checking them.
-func fill(dst, ids []int32, vocab int) error {
-	if len(ids) != len(dst) {
-		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), len(dst))
-	}
-	for i, id := range ids {
-		if id < 0 || int(id) >= vocab {
-			return fmt.Errorf("%w: token %d at %d is outside the vocabulary of %d", ErrTokens, id, i, vocab)
-		}
-	}
-	copy(dst, ids)
-	return nil
 }

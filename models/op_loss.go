@@ -26,3 +26,23 @@ func (e env) crossEntropy(name string, rows, vocab int) *op {
 	}
 	return o
 }
+
+// squaredError returns the mean over rows of the mean squared difference between pred and target, both (rows, dim): the
+// row fold of the losses of rows, divided by rows. Its derivative is left and bound as that of crossEntropy.
+func (e env) squaredError(name string, rows, dim int) *op {
+	losses := make([]float32, rows)
+	var dpred []float32
+	o := e.op("squarederror", name)
+	o.args, o.out = []arg{matrix(rows, dim), matrix(rows, dim)}, scalar()
+	o.run = func(loss []float32, v []G.Value) {
+		e.SquaredError(f32(v[0]), f32(v[1]), rows, dim, losses, dpred, rows)
+		loss[0] = e.Sum(losses) / float32(rows)
+	}
+	o.wrt = []bool{true, false}
+	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
+		dpred = exact.Floats(rows * dim)
+		dx, err := apply(e.leftover("squarederror.dx", name, scalar(), matrix(rows, dim), dpred), loss)
+		return G.Nodes{dx, nil}, err
+	}
+	return o
+}

@@ -1,5 +1,12 @@
 package protocol
 
+// Validate checks the model alone. It returns the first violation, wrapped in ErrBadSpec.
+func (m *ModelSpec) Validate() error {
+	var c checker
+	m.validate(&c)
+	return c.err
+}
+
 // validate checks the fields that the family uses, and that the others are zero.
 func (m *ModelSpec) validate(c *checker) {
 	c.oneOf("model.family", m.Family, "llama", "mlp", "convnet")

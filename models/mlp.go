@@ -1,0 +1,65 @@
+package models
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"drystone/protocol"
+)
+
+// mlp is a multilayer perceptron, a classifier or a regressor by its loss:
+//
+//	[features] (B, Inputs) -> affine -> gelu -> ... -> affine -> gelu -> affine -> logits (B, Outputs)
+//	                          \-------------- Layers times --------------/
+//	logits -> crossentropy [targets], or squarederror [values] -> mean loss
+//
+// where affine is x Wᵀ + bias. Its parameters are those of a torch.nn.Sequential of Linear and GELU(approximate="tanh"):
+//
+//	layers.{i}.weight, layers.{i}.bias    (Dim, Inputs) or (Dim, Dim); (Dim)
+//	head.weight, head.bias                (Outputs, Dim); (Outputs)
+type mlp struct{ onExamples }
+
+func (mlp) layout(s protocol.ModelSpec, add func(name string, shape ...int)) {
+	in := s.Inputs
+	for i := range s.Layers {
+		add(fmt.Sprintf("layers.%d.weight", i), s.Dim, in)
+		add(fmt.Sprintf("layers.%d.bias", i), s.Dim)
+		in = s.Dim
+	}
+	add("head.weight", s.Outputs, in)
+	add("head.bias", s.Outputs)
+}
+
+func (mlp) start(_ protocol.ModelSpec, p Param) (std, fill float64) { return startAffine(p) }
+
+// startAffine gives biases 0, hidden weights the deviation sqrt(2 / fan-in) (He et al. 2015) and those of the head
+// sqrt(1 / fan-in).
+func startAffine(p Param) (std, fill float64) {
+	if len(p.Shape) == 1 {
+		return 0, 0
+	}
+	gain := 2.0
+	if strings.HasPrefix(p.Name, "head.") {
+		gain = 1
+	}
+	return math.Sqrt(gain / float64(p.Len/p.Shape[0])), 0
+}
+
+func (mlp) activations(s protocol.ModelSpec, batch int) int {
+	return batch * (s.Inputs + (4*s.Layers+2)*s.Dim + 4*s.Outputs)
+}
+
+func (f mlp) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, _ ropeTable) (fanIns int) {
+	w := b.weightNodes()
+	x, in := f.features(b, e, s, batch), s.Inputs
+	for i := range s.Layers {
+		y := b.apply(e.affine(fmt.Sprint(i), batch, in, s.Dim, i == 0), x, w(), w())
+		x, in = b.apply(e.gelu(fmt.Sprint(i), batch, s.Dim), y), s.Dim
+	}
+	b.logits = b.apply(e.affine("head", batch, in, s.Outputs, false), x, w(), w())
+	if p != forLogits {
+		f.loss(b, e, s, batch)
+	}
+	return 0
+}
