@@ -207,7 +207,7 @@ func TestExamplesInit(t *testing.T) {
 		case "layers.1.weight":
 			want = 2.0 / 40
 		case "head.weight":
-			want = 1.0 / 40
+			want = 1.0 / 16 / 40
 		}
 		if got := squares / float64(p.Len); math.Abs(got-want) > 0.15*want {
 			t.Errorf("%s has variance %g, want %g", p.Name, got, want)

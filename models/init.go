@@ -14,7 +14,7 @@ import (
 //
 //	float32(s - 393210) * c      one multiplication, rounded once; the integer is exact
 //	c = float32(std / 65536)     std = 0.02, and 0.02 / sqrt(2*Layers) for o_proj and down_proj (GPT-2);
-//	                             sqrt(2 / fan-in), and sqrt(1 / fan-in) for the head, of an mlp or convnet
+//	                             sqrt(2 / fan-in), and sqrt(1 / fan-in) / 4 for the head, of an mlp or convnet
 //
 // so no library function whose result varies between platforms takes part. Values stay within 6 standard deviations.
 func Init(spec protocol.ModelSpec, seed [32]byte) ([]float32, error) {

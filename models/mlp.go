@@ -34,14 +34,14 @@ func (mlp) layout(s protocol.ModelSpec, add func(name string, shape ...int)) {
 func (mlp) start(_ protocol.ModelSpec, p Param) (std, fill float64) { return startAffine(p) }
 
 // startAffine gives biases 0, hidden weights the deviation sqrt(2 / fan-in) (He et al. 2015) and those of the head
-// sqrt(1 / fan-in).
+// sqrt(1 / fan-in) / 4, so that all classes start about even.
 func startAffine(p Param) (std, fill float64) {
 	if len(p.Shape) == 1 {
 		return 0, 0
 	}
 	gain := 2.0
 	if strings.HasPrefix(p.Name, "head.") {
-		gain = 1
+		gain = 1.0 / 16
 	}
 	return math.Sqrt(gain / float64(p.Len/p.Shape[0])), 0
 }

@@ -114,6 +114,9 @@ func (d *Dataset) fits(m *protocol.ModelSpec) error {
 		return fmt.Errorf("%w: training part of %s 0 to %d and holdout to %d: want at least one sequence of %d %s in each; use more text or a shorter context",
 			ErrData, d.unit(), d.train, d.train+d.held(), need, d.unit())
 	}
+	if d.width == 1 && m.Vocab >= 256 {
+		return nil
+	}
 	for i := range d.train + d.held() {
 		if t := d.token(i); t >= uint32(m.Vocab) {
 			return fmt.Errorf("%w: token %d (byte %d) is %d, the model has a vocabulary of %d (model.vocab)", ErrData, i, i*d.width, t, m.Vocab)
