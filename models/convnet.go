@@ -44,29 +44,31 @@ func (f convnet) layout(s protocol.ModelSpec, add func(name string, shape ...int
 
 func (convnet) start(_ protocol.ModelSpec, p Param) (std, fill float64) { return startAffine(p) }
 
-func (f convnet) activations(s protocol.ModelSpec, batch int) int {
+func (f convnet) activations(s protocol.ModelSpec, batch int, recompute bool) int {
 	convs, _, features := f.blocks(s, 1)
-	n := s.Features() + 2*features + 4*s.Outputs
+	kept, most := 0, 0
 	for _, c := range convs {
-		n += c.Rows() * (2*c.Cols() + 5*s.Dim)
+		block := c.Rows() * (c.Cols() + 3*s.Dim) // windows, product, relu, and pooled images
+		kept, most = kept+block, max(most, block+c.Rows()*c.Cols())
 	}
-	return batch * n
+	if recompute {
+		kept = 2 * most
+	}
+	return batch * (kept + most + 2*features + 2*s.Outputs)
 }
 
-func (f convnet) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, _ ropeTable) (fanIns int) {
+func (f convnet) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, _ ropeTable) {
 	convs, pools, features := f.blocks(s, batch)
 	w := b.weightNodes()
 	x := f.features(b, e, s, batch)
 	for i, c := range convs {
+		b.segment, b.layers = i+1, s.Layers
 		at := fmt.Sprint(i)
-		col := b.apply(e.im2col(at, c, i == 0), x)
-		y := b.apply(e.affine(at, c.Rows(), c.Cols(), s.Dim, i == 0), col, w(), w())
+		col := b.apply(e.im2col(at, c), x)
+		y := b.apply(e.affine(at, c.Rows(), c.Cols(), s.Dim), col, w(), w())
 		y = b.apply(e.relu(at, c.Rows(), s.Dim), y)
 		x = b.apply(e.maxPool(at, pools[i]), y)
 	}
-	b.logits = b.apply(e.affine("head", batch, features, s.Outputs, false), x, w(), w())
-	if p != forLogits {
-		f.loss(b, e, s, batch)
-	}
-	return 0
+	b.segment = 0
+	f.finish(b, e, s, batch, p, b.apply(e.affine("head", batch, features, s.Outputs), x, w(), w()))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,8 @@ import (
 
 	"drystone/internal/exact"
 	"drystone/protocol"
+
+	"pgregory.net/rapid"
 )
 
 // exampleSpecs are small models on examples that between them use every branch of mlp.go and convnet.go.
@@ -38,6 +41,15 @@ func examplesFor(seed uint64, spec protocol.ModelSpec, batch int) Inputs {
 		in.Values[i] = float32(r.NormFloat64())
 	}
 	return in
+}
+
+// inputsFor returns a random batch for any family.
+func inputsFor(seed uint64, spec protocol.ModelSpec, batch int) Inputs {
+	if spec.OnExamples() {
+		return examplesFor(seed, spec, batch)
+	}
+	tokens, targets := text(seed, batch*spec.Context, spec.Vocab)
+	return Inputs{Tokens: tokens, Targets: targets}
 }
 
 // TestExamplesAgainstFloat64 checks loss, outputs and the whole gradient of the families on examples against float64 and
@@ -117,6 +129,24 @@ func sgdExamples(t *testing.T, spec protocol.ModelSpec, eng *exact.Engine, batch
 		eng.FMA(m.Params(), -0.1, m.Grads())
 	}
 	return digest(losses, m.Params(), m.Grads())
+}
+
+// TestExamplesOptionsChangeNoBit: as TestOptionsChangeNoBit, for the families on examples.
+func TestExamplesOptionsChangeNoBit(t *testing.T) {
+	eng := engine(t, 2, bestPath())
+	rapid.Check(t, func(rt *rapid.T) {
+		name := rapid.SampledFrom(slices.Sorted(maps.Keys(exampleSpecs))).Draw(rt, "spec")
+		spec, blocks := exampleSpecs[name], rapid.IntRange(1, 3).Draw(rt, "blocks")
+		batch := blocks * passRows
+		whole := fresh(t, spec, eng, batch)
+		opts := drawOptions(rt, spec, batch, len(whole.Params()))
+		m, err := New(spec, eng, batch, opts)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		copy(m.Params(), whole.Params())
+		follow(rt, whole, m, 2)
+	})
 }
 
 // TestExamplesAllocateNothing: as for the decoder, nothing after the first call.

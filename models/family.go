@@ -17,11 +17,11 @@ type family interface {
 	layout(s protocol.ModelSpec, add func(name string, shape ...int))
 	// start returns how a parameter is drawn: with standard deviation std if that is above 0, else all of it is fill.
 	start(s protocol.ModelSpec, p Param) (std, fill float64)
-	// activations estimates, from above, the elements of memory that a step plans for a batch.
-	activations(s protocol.ModelSpec, batch int) int
-	// assemble adds the nodes from the inputs to the logits, and unless p is forLogits to the loss. It returns how many
-	// sums of gradients Gorgonia will add on the way back.
-	assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, table ropeTable) (fanIns int)
+	// activations estimates, from above, the elements of memory that a step plans for passes of batch sequences or
+	// examples.
+	activations(s protocol.ModelSpec, batch int, recompute bool) int
+	// assemble adds the nodes from the inputs to the logits, or unless p is forLogits to the loss.
+	assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, table ropeTable)
 	// tables returns what all graphs of a model share, if the family has such.
 	tables(s protocol.ModelSpec) ropeTable
 	// config returns what config.json says of the model.
@@ -61,17 +61,21 @@ func (onExamples) tables(protocol.ModelSpec) ropeTable { return ropeTable{} }
 
 // features adds the input node (batch, Features).
 func (onExamples) features(b *builder, e env, s protocol.ModelSpec, batch int) *G.Node {
-	b.graph.features = matrix(batch, s.Features()).node(b.ExprGraph, e.label("features"))
-	return b.graph.features
+	b.features = matrix(batch, s.Features()).node(b.ExprGraph, e.label("features"))
+	return b.features
 }
 
-// loss adds the loss of the logits (batch, Outputs) that the spec names, with the node of what they should be.
-func (onExamples) loss(b *builder, e env, s protocol.ModelSpec, batch int) {
-	if s.Loss == "squared-error" {
+// finish ends the graph in the logits (batch, Outputs), or in the loss of these that the spec names, with the node of what
+// they should be.
+func (onExamples) finish(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, logits *G.Node) {
+	switch {
+	case p == forLogits:
+		b.logits = logits
+	case s.Loss == "squared-error":
 		b.values = matrix(batch, s.Outputs).node(b.ExprGraph, e.label("values"))
-		b.graph.loss = b.apply(e.squaredError("loss", batch, s.Outputs), b.logits, b.values)
-		return
+		b.loss = b.apply(e.squaredError("loss", batch, s.Outputs), logits, b.values)
+	default:
+		b.targets = tokens(batch).node(b.ExprGraph, e.label("targets"))
+		b.loss = b.apply(e.crossEntropy("loss", batch, s.Outputs), logits, b.targets)
 	}
-	b.targets = tokens(batch).node(b.ExprGraph, e.label("targets"))
-	b.graph.loss = b.apply(e.crossEntropy("loss", batch, s.Outputs), b.logits, b.targets)
 }

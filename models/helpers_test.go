@@ -50,6 +50,14 @@ func fresh(t testing.TB, spec protocol.ModelSpec, eng *exact.Engine, batch int) 
 	return m
 }
 
+func wholeGradient(t testing.TB, spec protocol.ModelSpec) *gradient {
+	_, total, err := Layout(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newGradient([]Range{{0, total}})
+}
+
 // text returns n tokens and n targets below vocab.
 func text(seed uint64, n, vocab int) (tokens, targets []int32) {
 	r := rand.New(rand.NewPCG(seed, 2))

@@ -53,69 +53,76 @@ func (in Inputs) bind(g *graph) map[*G.Node]any {
 	return fixed
 }
 
-// fill copies what a model reads and should answer from src, after checking it.
-func (in Inputs) fill(src Inputs, spec *protocol.ModelSpec) error {
+// check checks a batch of passes times the size of in.
+func (in Inputs) check(batch Inputs, passes int, spec *protocol.ModelSpec) error {
 	classes := spec.Vocab
 	if spec.OnExamples() {
 		classes = spec.Outputs
 	}
-	if err := fill(in.Tokens, src.Tokens, spec.Vocab); err != nil {
+	if err := checkIDs(batch.Tokens, len(in.Tokens)*passes, spec.Vocab); err != nil {
 		return err
 	}
-	if err := fillFloats("features", in.Features, src.Features); err != nil {
+	if err := checkFloats("features", batch.Features, len(in.Features)*passes); err != nil {
 		return err
 	}
-	if err := fill(in.Targets, src.Targets, classes); err != nil {
+	if err := checkIDs(batch.Targets, len(in.Targets)*passes, classes); err != nil {
 		return fmt.Errorf("targets: %w", err)
 	}
-	return fillFloats("values", in.Values, src.Values)
+	return checkFloats("values", batch.Values, len(in.Values)*passes)
 }
 
-// fill copies ids to dst after checking them.
-func fill(dst, ids []int32, vocab int) error {
-	if len(ids) != len(dst) {
-		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), len(dst))
+// fill copies pass i of a batch.
+func (in Inputs) fill(batch Inputs, i int) {
+	copy(in.Tokens, batch.Tokens[i*len(in.Tokens):])
+	copy(in.Features, batch.Features[i*len(in.Features):])
+	copy(in.Targets, batch.Targets[i*len(in.Targets):])
+	copy(in.Values, batch.Values[i*len(in.Values):])
+}
+
+// checkIDs checks that ids are want tokens of the vocabulary.
+func checkIDs(ids []int32, want, vocab int) error {
+	if len(ids) != want {
+		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), want)
 	}
 	for i, id := range ids {
 		if id < 0 || int(id) >= vocab {
 			return fmt.Errorf("%w: token %d at %d is outside the vocabulary of %d", ErrTokens, id, i, vocab)
 		}
 	}
-	copy(dst, ids)
 	return nil
 }
 
-// fillFloats copies x to dst after checking it.
-func fillFloats(what string, dst, x []float32) error {
-	if len(x) != len(dst) {
-		return fmt.Errorf("%w: %d %s, want %d", ErrInputs, len(x), what, len(dst))
+// checkFloats checks that x is want finite values.
+func checkFloats(what string, x []float32, want int) error {
+	if len(x) != want {
+		return fmt.Errorf("%w: %d %s, want %d", ErrInputs, len(x), what, want)
 	}
 	for i, v := range x {
 		if !finite(v) {
 			return fmt.Errorf("%w: %s: element %d is %v", ErrInputs, what, i, v)
 		}
 	}
-	copy(dst, x)
 	return nil
 }
 
-// Outputs returns the logits or predicted values (n, Outputs) of up to batch examples, n = len(features) / Features. The
-// result is valid until the next call. The first call plans it and allocates, later ones do not.
+// Outputs returns the logits or predicted values (n, Outputs) of n = len(features) / Features examples, at most a pass of
+// Options.MicroBatch. The result is valid until the next call. The first call plans it and allocates, later ones do not.
 func (m *Model) Outputs(features []float32) ([]float32, error) {
 	width := m.spec.Features()
-	if !m.spec.OnExamples() || len(features) == 0 || len(features)%width != 0 || len(features) > m.batch*width {
-		return nil, fmt.Errorf("%w: %d features for family %s: want 1 to %d examples of %d", ErrInputs, len(features), m.spec.Family, m.batch, width)
+	if !m.spec.OnExamples() || len(features) == 0 || len(features)%width != 0 || len(features) > m.opts.MicroBatch*width {
+		return nil, fmt.Errorf("%w: %d features for family %s: want 1 to %d examples of %d", ErrInputs, len(features), m.spec.Family, m.opts.MicroBatch, width)
 	}
 	if m.single == nil {
-		p, err := m.program(m.batch, forLogits)
+		p, err := m.program(m.opts.MicroBatch, forLogits)
 		if err != nil {
 			return nil, err
 		}
 		m.single = p
 	}
-	if err := fillFloats("features", m.single.in.Features[:len(features)], features); err != nil {
+	if err := checkFloats("features", features, len(features)); err != nil {
 		return nil, err
 	}
+	copy(m.single.in.Features, features)
 	clear(m.single.in.Features[len(features):]) // rows do not see one another
 	if err := m.single.machine.RunAll(); err != nil {
 		return nil, err

@@ -28,20 +28,22 @@ func (llama) start(s protocol.ModelSpec, p Param) (std, fill float64) {
 	return initStd, 0
 }
 
-func (llama) activations(s protocol.ModelSpec, batch int) int { return activations(s, batch) }
+func (llama) activations(s protocol.ModelSpec, batch int, recompute bool) int {
+	return activations(s, batch*s.Context, recompute)
+}
 
-func (llama) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, table ropeTable) (fanIns int) {
-	b.decoder(e, s, heads{batch, s.Context, s.Heads, s.KVHeads, s.Dim / s.Heads}, table)
-	if p != forLogits {
-		rows := batch * s.Context
-		b.targets = tokens(rows).node(b.ExprGraph, e.label("targets"))
-		b.loss = b.apply(e.crossEntropy("loss", rows, s.Vocab), b.logits, b.targets)
+// activations is llama.activations for passes of that many rows.
+func activations(s protocol.ModelSpec, rows int, recompute bool) int {
+	inside := 8*s.Dim + 3*s.FFN // what a layer keeps for the way back, its input included
+	layers := s.Layers * (inside + 2*s.Heads + 2)
+	if recompute {
+		layers = s.Layers*(s.Dim+2*s.Heads+2) + inside
 	}
-	fanIns = 2 * s.Layers
-	if s.Tied {
-		fanIns++
-	}
-	return fanIns
+	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, passRows)*s.Vocab
+}
+
+func (llama) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, table ropeTable) {
+	b.decoder(e, s, p, heads{batch, s.Context, s.Heads, s.KVHeads, s.Dim / s.Heads}, table)
 }
 
 func (llama) tables(s protocol.ModelSpec) ropeTable {

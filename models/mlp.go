@@ -46,20 +46,22 @@ func startAffine(p Param) (std, fill float64) {
 	return math.Sqrt(gain / float64(p.Len/p.Shape[0])), 0
 }
 
-func (mlp) activations(s protocol.ModelSpec, batch int) int {
-	return batch * (s.Inputs + (4*s.Layers+2)*s.Dim + 4*s.Outputs)
+func (mlp) activations(s protocol.ModelSpec, batch int, recompute bool) int {
+	kept := 2 * s.Layers * s.Dim
+	if recompute {
+		kept = (s.Layers + 1) * s.Dim
+	}
+	return batch * (kept + 3*max(s.Dim, s.Inputs) + 2*s.Outputs)
 }
 
-func (f mlp) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, _ ropeTable) (fanIns int) {
+func (f mlp) assemble(b *builder, e env, s protocol.ModelSpec, batch int, p purpose, _ ropeTable) {
 	w := b.weightNodes()
 	x, in := f.features(b, e, s, batch), s.Inputs
 	for i := range s.Layers {
-		y := b.apply(e.affine(fmt.Sprint(i), batch, in, s.Dim, i == 0), x, w(), w())
+		b.segment, b.layers = i+1, s.Layers
+		y := b.apply(e.affine(fmt.Sprint(i), batch, in, s.Dim), x, w(), w())
 		x, in = b.apply(e.gelu(fmt.Sprint(i), batch, s.Dim), y), s.Dim
 	}
-	b.logits = b.apply(e.affine("head", batch, in, s.Outputs, false), x, w(), w())
-	if p != forLogits {
-		f.loss(b, e, s, batch)
-	}
-	return 0
+	b.segment = 0
+	f.finish(b, e, s, batch, p, b.apply(e.affine("head", batch, in, s.Outputs), x, w(), w()))
 }

@@ -18,7 +18,7 @@ var (
 
 const (
 	maxRows        = 1 << 24 // bounds batch*Context
-	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations
+	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations, and the logits of a sequence
 )
 
 // Model is a network with its parameters, gradients and working memory, for one batch size. One caller at a time may
@@ -31,10 +31,11 @@ type Model struct {
 	eng   *exact.Engine
 	table ropeTable
 
-	theta, full, grads []float32
-	train              *program
-	eval               *program // built by the first Loss
-	single             *program // built by the first Logits: one sequence; or by the first Outputs: a batch of examples
+	theta  []float32
+	grad   *gradient
+	train  *program
+	eval   *program // built by the first Loss
+	single *program // built by the first Logits: one sequence; or by the first Outputs: a pass of examples
 }
 
 // New plans the training step of spec for batch sequences of spec.Context tokens, or batch examples. Params is all zeros: copy a theta
@@ -54,26 +55,15 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*
 	if opts, err = opts.resolve(spec, batch, total); err != nil {
 		return nil, err
 	}
-	if opts.MicroBatch != batch || opts.Recompute {
-		return nil, fmt.Errorf("models: micro-batches and recomputation are not planned yet")
-	}
-	if n := f.activations(spec, batch); n > maxActivations {
-		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
+	if n := f.activations(spec, opts.MicroBatch, opts.Recompute); n > maxActivations {
+		return nil, fmt.Errorf("models: %d sequences or examples at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
 	}
 	m := &Model{
 		spec: spec, batch: batch, opts: opts, eng: eng, table: f.tables(spec),
-		theta: exact.Floats(total), full: exact.Floats(total),
+		theta: exact.Floats(total), grad: newGradient(opts.Trained),
 	}
-	for _, r := range opts.Trained {
-		m.grads = append(m.grads, m.full[r.Lo:r.Hi]...)
-	}
-	m.train, err = m.program(batch, forTrain)
+	m.train, err = m.program(opts.MicroBatch, forTrain)
 	return m, err
-}
-
-// activations estimates, from above, the elements of memory that a step plans for batch sequences.
-func activations(s protocol.ModelSpec, batch int) int {
-	return batch * s.Context * (s.Layers*(8*s.Dim+3*s.FFN+2*s.Heads+2) + 16*s.Dim + 8*s.FFN + 3*s.Vocab)
 }
 
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
@@ -81,10 +71,25 @@ func (m *Model) Params() []float32 { return m.theta }
 
 // Grads returns the gradient of the last Step's loss: the trained ranges one after the other, which is all of theta in
 // the order of Layout if nothing else was asked for. The next Step overwrites it.
-func (m *Model) Grads() []float32 { return m.grads }
+func (m *Model) Grads() []float32 { return m.grad.memory }
 
 // Trained returns the ranges of theta that Grads holds, ascending. The caller must not change them.
-func (m *Model) Trained() []Range { return m.opts.Trained }
+func (m *Model) Trained() []Range { return m.grad.trained }
+
+// Memory is what a training step takes, in bytes. The optimiser's moments and the engine's scratch come on top.
+type Memory struct {
+	Params, Grads int
+	Arena         int // results on the way, which share their places
+	Kept          int // what operations keep: statistics of norms and softmax, losses, a block of logits
+}
+
+// Memory returns what Step was planned to take.
+func (m *Model) Memory() Memory {
+	return Memory{
+		Params: 4 * len(m.theta), Grads: 4 * len(m.grad.memory),
+		Arena: 4 * m.train.machine.floats, Kept: 4 * m.train.run.kept,
+	}
+}
 
 // Batch returns the sequences or examples per Step.
 func (m *Model) Batch() int { return m.batch }
@@ -95,18 +100,13 @@ func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 // Step computes the mean loss of a batch, in nats or as the mean squared error, and its gradient into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
 // their norm for instance. The error wraps ErrTokens, ErrInputs or ErrNotFinite, or reports a fault inside an operation.
 func (m *Model) Step(in Inputs) (float32, error) {
-	loss, err := m.train.lossOf(in, &m.spec)
-	at := 0
-	for _, r := range m.opts.Trained {
-		at += copy(m.grads[at:], m.full[r.Lo:r.Hi])
-	}
-	return loss, err
+	return m.train.lossOf(in, &m.spec)
 }
 
 // Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
 func (m *Model) Loss(in Inputs) (float32, error) {
 	if m.eval == nil {
-		p, err := m.program(m.batch, forLoss)
+		p, err := m.program(m.opts.MicroBatch, forLoss)
 		if err != nil {
 			return 0, err
 		}
@@ -121,6 +121,9 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if m.spec.OnExamples() {
 		return nil, fmt.Errorf("%w: family %s reads no tokens", ErrTokens, m.spec.Family)
 	}
+	if m.spec.Context > maxActivations/m.spec.Vocab {
+		return nil, fmt.Errorf("models: logits of %d tokens over a vocabulary of %d are too many", m.spec.Context, m.spec.Vocab)
+	}
 	if m.single == nil {
 		p, err := m.program(1, forLogits)
 		if err != nil {
@@ -132,9 +135,10 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if n < 1 || n > m.spec.Context {
 		return nil, fmt.Errorf("%w: %d tokens: want 1 to %d", ErrTokens, n, m.spec.Context)
 	}
-	if err := fill(m.single.in.Tokens[:n], tokens, m.spec.Vocab); err != nil {
+	if err := checkIDs(tokens, n, m.spec.Vocab); err != nil {
 		return nil, err
 	}
+	copy(m.single.in.Tokens, tokens)
 	clear(m.single.in.Tokens[n:]) // attention is causal: what follows cannot change what is returned
 	if err := m.single.machine.RunAll(); err != nil {
 		return nil, err
@@ -145,19 +149,24 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 // program is a machine with the memory through which it talks to the model.
 type program struct {
 	machine *machine
-	in      Inputs
+	run     passes
+	in      Inputs    // of a pass
 	logits  []float32 // forLogits only
 	loss    []float32
 }
 
+// program plans passes of batch sequences or examples each.
 func (m *Model) program(batch int, p purpose) (*program, error) {
 	graphMu.Lock()
 	defer graphMu.Unlock()
-	g, err := build(m.eng, m.spec, batch, p, m.table)
+	prog := &program{in: NewInputs(m.spec, batch), run: passes{of: 1}}
+	if p != forLogits {
+		prog.run.of = m.batch / batch
+	}
+	g, err := build(m.eng, m.spec, batch, &prog.run, p, m.table, m.grad)
 	if err != nil {
 		return nil, err
 	}
-	prog := &program{in: NewInputs(m.spec, batch)}
 	fixed := prog.in.bind(g)
 	if p == forLogits {
 		prog.logits = make([]float32, g.logits.Shape().TotalSize())
@@ -169,20 +178,20 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	for _, w := range g.weights {
 		end := w.offset + w.arg.shape.TotalSize()
 		fixed[w.node] = m.theta[w.offset:end:end]
-		if w.grad != nil {
-			fixed[w.grad] = m.full[w.offset:end:end]
-		}
 	}
-	prog.machine, err = compile(env{Engine: m.eng}, g, fixed)
+	prog.machine, err = compile(env{Engine: m.eng, run: &prog.run}, g, fixed, m.opts.Recompute && p == forTrain)
 	return prog, err
 }
 
 func (p *program) lossOf(in Inputs, spec *protocol.ModelSpec) (float32, error) {
-	if err := p.in.fill(in, spec); err != nil {
+	if err := p.in.check(in, p.run.of, spec); err != nil {
 		return 0, err
 	}
-	if err := p.machine.RunAll(); err != nil {
-		return 0, err
+	for p.run.at = 0; p.run.at < p.run.of; p.run.at++ {
+		p.in.fill(in, p.run.at)
+		if err := p.machine.RunAll(); err != nil {
+			return 0, err
+		}
 	}
 	loss := p.loss[0]
 	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {

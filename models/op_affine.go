@@ -3,33 +3,46 @@ package models
 import G "gorgonia.org/gorgonia"
 
 // affine returns y = x Wᵀ + bias for x (rows, in), W (out, in) and bias (out): the product is folded first, then the bias
-// added. The gradient of the bias folds over rows. With first, x is an input of the model and has no gradient.
-func (e env) affine(name string, rows, in, out int, first bool) *op {
-	o := e.op("affine", name, first)
+// added. The gradient of the bias folds over rows.
+func (e env) affine(name string, rows, in, out int) *op {
+	o := e.op("affine", name)
 	o.args, o.out = []arg{matrix(rows, in), matrix(out, in), vector(out)}, matrix(rows, out)
 	o.run = func(y []float32, v []G.Value) {
 		e.Gemm(false, true, rows, out, in, f32(v[0]), in, f32(v[1]), in, y, out, false)
 		e.AddBias(y, y, f32(v[2]), rows, out)
 	}
-	o.wrt = []bool{!first, true, true}
+	o.wrt = []bool{true, true, true}
 	o.diff = func(v G.Nodes, _, dy *G.Node) (grads G.Nodes, err error) {
-		var dx *G.Node
-		if !first {
-			if dx, err = apply(e.linearInput(name, rows, in, []int{out}), dy, v[1]); err != nil {
+		grads = make(G.Nodes, 3)
+		if o.wrt[0] {
+			if grads[0], err = apply(e.linearInput(name, rows, in, []int{out}), dy, v[1]); err != nil {
 				return nil, err
 			}
 		}
-		dw, err := apply(e.linearWeight(name, rows, in, []int{out}), dy, v[0])
-		if err != nil {
-			return nil, err
+		if o.wrt[1] {
+			if grads[1], err = apply(e.linearWeight(name, rows, in, []int{out}), dy, v[0]); err != nil {
+				return nil, err
+			}
 		}
-		b := e.op("affine.dbias", name)
-		b.args, b.out = []arg{matrix(rows, out)}, vector(out)
-		b.run = func(dbias []float32, v []G.Value) { e.BiasBackward(dbias, f32(v[0]), rows, out, false) }
-		dbias, err := apply(b, dy)
-		return G.Nodes{dx, dw, dbias}, err
+		if o.wrt[2] {
+			grads[2], err = e.affineBias(name, rows, out, dy)
+		}
+		return grads, err
 	}
 	return o
+}
+
+// affineBias returns the gradient of the bias. Its fold over the rows of a batch is kept from pass to pass as a whole, and
+// what is trained of it is taken from there.
+func (e env) affineBias(name string, rows, out int, dy *G.Node) (*G.Node, error) {
+	sums := e.op("affine.sums", name)
+	sums.args, sums.out, sums.memory = []arg{matrix(rows, out)}, vector(out), e.keep(out)
+	sums.run = func(y []float32, v []G.Value) { e.BiasBackward(y, f32(v[0]), rows, out, !e.run.first()) }
+	n, err := apply(sums, dy)
+	if err != nil {
+		return nil, err
+	}
+	return apply(e.leftover("affine.dbias", name, vector(out), vector(out), sums.memory), n)
 }
 
 // gelu returns the tanh form of the Gaussian error linear unit (Hendrycks and Gimpel 2016) of x (rows, dim).

@@ -10,17 +10,14 @@ import (
 func images(s exact.ConvShape) arg { return matrix(s.Batch, s.Height*s.Width*s.Channels) }
 
 // im2col returns the windows of a convolution as the rows of a matrix (Rows, Cols), so that the convolution is a product.
-// Its gradient adds the windows up. With first, the images are an input of the model and have no gradient.
-func (e env) im2col(name string, s exact.ConvShape, first bool) *op {
+// Its gradient adds the windows up.
+func (e env) im2col(name string, s exact.ConvShape) *op {
 	col := matrix(s.Rows(), s.Cols())
-	o := e.op("im2col", name, s, first)
+	o := e.op("im2col", name, s)
 	o.args, o.out = []arg{images(s)}, col
 	o.run = func(y []float32, v []G.Value) { e.Im2Col(y, f32(v[0]), s) }
-	o.wrt = []bool{!first}
+	o.wrt = []bool{true}
 	o.diff = func(_ G.Nodes, _, dcol *G.Node) (G.Nodes, error) {
-		if first {
-			return G.Nodes{nil}, nil
-		}
 		b := e.op("im2col.dx", name, s)
 		b.args, b.out = []arg{col}, images(s)
 		b.run = func(dx []float32, v []G.Value) { e.Col2Im(dx, f32(v[0]), s) }

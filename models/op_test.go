@@ -53,7 +53,7 @@ func TestOps(t *testing.T) {
 			ref: func(in [][]float64) []float64 { return refAttention(in[0], h) },
 		},
 		"affine": {
-			op:  func(e env) *op { return e.affine("x", 7, 5, 3, false) },
+			op:  func(e env) *op { return e.affine("x", 7, 5, 3) },
 			ref: func(in [][]float64) []float64 { return refAffine(in[0], in[1], in[2]) },
 		},
 		"gelu": {
@@ -65,7 +65,7 @@ func TestOps(t *testing.T) {
 			ref: func(in [][]float64) []float64 { return refEach(in[0], refReLU) },
 		},
 		"im2col": {
-			op:  func(e env) *op { return e.im2col("x", conv, false) },
+			op:  func(e env) *op { return e.im2col("x", conv) },
 			ref: func(in [][]float64) []float64 { return refWindows(in[0], conv) },
 		},
 		"maxpool": {
@@ -145,7 +145,7 @@ func checkOp(t *testing.T, e env, o *op, ids []int32, ref func([][]float64) []fl
 	if err := g.check(); err != nil {
 		t.Fatal(err)
 	}
-	m, err := compile(e, g, fixed)
+	m, err := compile(e, g, fixed, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,19 +7,13 @@ import (
 	"drystone/protocol"
 )
 
-// Range is the half-open interval [Lo, Hi) of theta.
-type Range struct{ Lo, Hi int }
-
-// Len returns the number of parameters in r.
-func (r Range) Len() int { return r.Hi - r.Lo }
-
 // Options choose how a training step is computed. None of them changes a bit of what it computes.
 type Options struct {
 	// Trained are the parts of theta that get a gradient: ascending, disjoint, none of them empty. They may cut a tensor
 	// anywhere. None at all means the whole of theta.
 	Trained []Range
-	// MicroBatch is the sequences per pass; 0 is the whole batch. It divides the batch, and MicroBatch*Context is a
-	// multiple of 512 unless it is the batch: gradients are folded over blocks of 512 rows, between which passes may part.
+	// MicroBatch is the sequences or examples per pass; 0 is the whole batch. It divides the batch, and MicroBatch*Context,
+	// or MicroBatch itself for examples, is a multiple of 512 unless it is the batch: gradients are folded over blocks of 512 rows, between which passes may part.
 	MicroBatch int
 	// Recompute keeps only the input of each layer and computes the rest of the layer again on the way back.
 	Recompute bool
@@ -36,7 +30,7 @@ func (o Options) resolve(spec protocol.ModelSpec, batch, params int) (Options, e
 	if o.MicroBatch < 0 || batch%o.MicroBatch != 0 {
 		return o, fmt.Errorf("models: micro-batch of %d sequences: want a divisor of batch = %d", o.MicroBatch, batch)
 	}
-	if rows := o.MicroBatch * spec.Context; o.MicroBatch != batch && rows%passRows != 0 {
+	if rows := o.MicroBatch * max(spec.Context, 1); o.MicroBatch != batch && rows%passRows != 0 {
 		return o, fmt.Errorf("models: micro-batch of %d sequences is %d rows: want a multiple of %d", o.MicroBatch, rows, passRows)
 	}
 	if len(o.Trained) == 0 {

@@ -80,6 +80,10 @@ type TrainSpec struct {
 	Eps         float64 `toml:"eps" cbor:"eps"`         // AdamW epsilon
 	WeightDecay float64 `toml:"weight_decay" cbor:"weight_decay"`
 	Clip        float64 `toml:"clip" cbor:"clip"` // global gradient norm; 0 for none
+
+	// MicroBatch and Recompute save memory for time and change no bit of the result. Their zero values are not encoded.
+	MicroBatch int  `toml:"micro_batch,omitzero" cbor:"micro_batch,omitzero"` // sequences per pass; 0 for Batch
+	Recompute  bool `toml:"recompute,omitempty" cbor:"recompute,omitempty"`   // compute layers again on the way back
 }
 
 // OuterSpec is the optimiser that applies the merged pseudo-gradient (DiLoCo, Douillard et al. 2023).

@@ -43,6 +43,7 @@ func (s *RunSpec) Validate() error {
 	s.Model.validate(&c)
 	s.validateData(&c)
 	s.Train.validate(&c)
+	s.validatePasses(&c)
 	s.validateMerge(&c)
 	s.validateChecks(&c)
 	s.validatePayout(&c)
@@ -73,6 +74,16 @@ func (t *TrainSpec) validate(c *checker) {
 	c.between("train.clip", t.Clip, 0, 1e6)
 	c.rule(c.err != nil || t.Steps%t.Segment == 0, "train.segment = %d does not divide steps = %d", t.Segment, t.Steps)
 	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))
+}
+
+// validatePasses checks that a batch is cut where a fold over rows may be (docs/numerics.md, section 2).
+func (s *RunSpec) validatePasses(c *checker) {
+	n := s.Train.MicroBatch
+	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
+	if c.err == nil && n > 0 && n < s.Train.Batch {
+		c.rule(s.Train.Batch%n == 0, "train.micro_batch = %d does not divide batch = %d", n, s.Train.Batch)
+		c.rule(n*max(s.Model.Context, 1)%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
+	}
 }
 
 func (s *RunSpec) validateMerge(c *checker) {

@@ -54,7 +54,9 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	if err != nil {
 		return nil, err
 	}
-	model, err := models.New(spec.Model, engine, spec.Train.Batch, models.Options{})
+	model, err := models.New(spec.Model, engine, spec.Train.Batch, models.Options{
+		MicroBatch: spec.Train.MicroBatch, Recompute: spec.Train.Recompute,
+	})
 	if err != nil {
 		engine.Close()
 		return nil, err

@@ -44,15 +44,19 @@ func (s Score) String() string {
 
 func (d *Device) evaluateExamples(ctx context.Context, n int) (Score, error) {
 	n = min(n, d.data.held())
-	in := models.NewInputs(d.spec.Model, d.spec.Train.Batch)
+	pass := d.spec.Train.Batch
+	if d.spec.Train.MicroBatch > 0 {
+		pass = d.spec.Train.MicroBatch
+	}
+	in := models.NewInputs(d.spec.Model, pass)
 	features, outputs := d.spec.Model.Features(), d.spec.Model.Outputs
 	t := tally{values: make([]values, d.data.set.Values)}
-	losses, best := make([]float32, d.spec.Train.Batch), make([]int32, d.spec.Train.Batch)
+	losses, best := make([]float32, pass), make([]int32, pass)
 	for done := 0; done < n; {
 		if err := ctx.Err(); err != nil {
 			return Score{}, err
 		}
-		rows := min(d.spec.Train.Batch, n-done)
+		rows := min(pass, n-done)
 		for i := range rows {
 			d.data.example(d.data.train+done+i, i, &in)
 		}
