@@ -69,7 +69,7 @@ func TestLoadDataset(t *testing.T) {
 			t.Errorf("holdout %d: %v", holdout, err)
 		}
 	}
-	if err := d.fits(&protocol.ModelSpec{Family: "llama", Vocab: 256, Context: 1000}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "1001") {
+	if err := d.Fits(&protocol.ModelSpec{Family: "llama", Vocab: 256, Context: 1000}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "1001") {
 		t.Errorf("too short: %v", err)
 	}
 }

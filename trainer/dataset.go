@@ -104,9 +104,9 @@ func (d *Dataset) Holdout() uint64 { return d.spec.Holdout }
 // held returns the number of held-out tokens or examples.
 func (d *Dataset) held() int { return int(d.spec.Holdout) }
 
-// fits checks that a model can read the data: that a sequence of context+1 tokens fits both parts and that every token
-// is in the vocabulary, or that examples have its shape and targets.
-func (d *Dataset) fits(m *protocol.ModelSpec) error {
+// Fits checks that a model can read the data: that a sequence of context+1 tokens fits both parts and that every token
+// is in the vocabulary, or that examples have its shape and targets. Errors wrap ErrData and name the keys of the RunSpec.
+func (d *Dataset) Fits(m *protocol.ModelSpec) error {
 	if d.set != nil || m.OnExamples() {
 		return d.fitsExamples(m)
 	}

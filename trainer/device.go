@@ -39,7 +39,7 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 		return nil, fmt.Errorf("%w: %d %s with %d held out, the run spec says %d and %d",
 			ErrData, data.Tokens(), data.unit(), data.Holdout(), spec.Data.Tokens, spec.Data.Holdout)
 	}
-	if err := data.fits(&spec.Model); err != nil {
+	if err := data.Fits(&spec.Model); err != nil {
 		return nil, err
 	}
 	codec, err := delta.New(spec.Codec)

@@ -210,7 +210,7 @@ func TestFamiliesRefuseData(t *testing.T) {
 	} {
 		d, err := OpenDataset(tt.spec, tt.data)
 		if err == nil {
-			err = d.fits(&tt.model)
+			err = d.Fits(&tt.model)
 		}
 		if !errors.Is(err, ErrData) {
 			t.Errorf("%s: %v", name, err)

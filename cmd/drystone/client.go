@@ -56,7 +56,7 @@ func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
 		case p.Active:
 			state = "training"
 		}
-		fmt.Fprintf(t.out, "  %s  %-22s %10d tokens in %d rounds  payout %s\n", p.ID, state, p.Tokens, p.Rounds, p.Payout)
+		fmt.Fprintf(t.out, "  %s  %-22s %10d %s in %d rounds  payout %s\n", p.ID, state, p.Tokens, unitOf(client.Spec()), p.Rounds, p.Payout)
 	}
 	fmt.Fprintln(t.out, "aggregators")
 	for _, a := range s.View.Aggregators {
