@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ type Snapshot struct {
 	Run   protocol.Digest
 	Round uint32
 	Theta []float32
-	Data  *examples.Header // what the examples are that it was trained on; nil for a model on tokens
+	Data  *examples.Header // what the examples are that it was trained on; nil on tokens, or if a directory lacks them
 }
 
 // preprocessing says how features are to be standardised for the model, and what its outputs stand for.
@@ -157,5 +158,8 @@ func openModel(ctx context.Context, dir string, round int64) (*Snapshot, error) 
 		return nil, err
 	}
 	header, err := examplesHeader(ctx, spec, func(_ context.Context, d protocol.Digest, limit int64) ([]byte, error) { return store.Get(d, limit) })
+	if errors.Is(err, durable.ErrNotFound) { // in a local run the founder alone keeps the data
+		err = nil
+	}
 	return &Snapshot{spec, run, uint32(round), theta, header}, err
 }

@@ -172,6 +172,9 @@ func (c *exportCmd) Run(ctx context.Context, t *terminal) error {
 	if err := node.Export(c.Out, m); err != nil {
 		return err
 	}
+	if m.Spec.Model.OnExamples() && m.Data == nil {
+		fmt.Fprintf(t.err, "%s does not hold the run's data, so there is no preprocessor_config.json: export from the founder's or over the run link\n", c.Source)
+	}
 	file := filepath.Join(c.Out, "model.safetensors")
 	if c.JSON {
 		return writeJSON(t.out, map[string]any{"run_id": m.Run, "round": m.Round, "params": len(m.Theta), "file": file})
