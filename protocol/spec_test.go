@@ -67,6 +67,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"train.eps", func(s *RunSpec) { s.Train.Eps = 0 }},
 		{"train.weight_decay", func(s *RunSpec) { s.Train.WeightDecay = -1e-9 }},
 		{"train.clip", func(s *RunSpec) { s.Train.Clip = nan }},
+		{"train.min_shards", func(s *RunSpec) { s.Train.MinShards = 1<<14 + 1 }},
+		{"verify.chunks", func(s *RunSpec) { s.Train.MinShards, s.Verify.Chunks = 1, 33 }},
 		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = -1 }},
 		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = s.Train.Batch + 1 }},
 		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 4, 128 }},

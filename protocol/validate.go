@@ -72,6 +72,7 @@ func (t *TrainSpec) validate(c *checker) {
 	c.between("train.eps", t.Eps, 1e-12, 1)
 	c.between("train.weight_decay", t.WeightDecay, 0, 1)
 	c.between("train.clip", t.Clip, 0, 1e6)
+	c.between("train.min_shards", float64(t.MinShards), 0, 1<<14)
 	c.rule(c.err != nil || t.Steps%t.Segment == 0, "train.segment = %d does not divide steps = %d", t.Segment, t.Steps)
 	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))
 }
@@ -129,6 +130,7 @@ func (s *RunSpec) validateChecks(c *checker) {
 	c.oneOf("verify.kind", s.Verify.Kind, "segment", "prefix")
 	c.between("verify.checks", float64(s.Verify.Checks), 1, float64(max(s.Quorum.Aggregators, 1)))
 	c.between("verify.chunks", float64(s.Verify.Chunks), 0, 64)
+	c.rule(s.Train.MinShards == 0 || s.Verify.Chunks <= 32, "verify.chunks = %d with train.min_shards, want 0 to 32: as many again are drawn of shards left out", s.Verify.Chunks)
 	c.between("verify.window", float64(s.Verify.Window), 1, 1024)
 	q := s.Quorum
 	c.between("quorum.aggregators", float64(q.Aggregators), 1, MaxSigners)

@@ -26,7 +26,9 @@ func (d *Device) Evaluate(ctx context.Context, theta []float32, n int) (Score, e
 		return Score{}, err
 	}
 	defer d.end()
-	copy(d.model.Params(), theta)
+	if err := d.show(theta); err != nil {
+		return Score{}, err
+	}
 	evaluate := d.evaluateTokens
 	if d.data.set != nil {
 		evaluate = d.evaluateExamples
@@ -48,7 +50,7 @@ func (d *Device) evaluateTokens(ctx context.Context, sequences int) (Score, erro
 			return Score{}, err
 		}
 		d.data.window(i, n, tokens, targets)
-		logits, err := d.model.Logits(tokens)
+		logits, err := d.plan.model.Logits(tokens)
 		if err != nil {
 			return Score{}, err
 		}
@@ -62,6 +64,17 @@ func (d *Device) evaluateTokens(ctx context.Context, sequences int) (Score, erro
 		kind = ScoreBytes
 	}
 	return Score{Kind: kind, Loss: total / float64(sequences*n)}, nil
+}
+
+// show makes theta the model's parameters, whatever shards it is planned for: nothing is trained.
+func (d *Device) show(theta []float32) error {
+	if d.plan == nil {
+		if err := d.planFor(nil); err != nil {
+			return err
+		}
+	}
+	copy(d.plan.model.Params(), theta)
+	return nil
 }
 
 // sampleTemperature sharpens the distribution that Sample draws from.
@@ -80,7 +93,9 @@ func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n i
 		return nil, err
 	}
 	defer d.end()
-	copy(d.model.Params(), theta)
+	if err := d.show(theta); err != nil {
+		return nil, err
+	}
 	if len(prompt) == 0 {
 		prompt = []byte{'\n'}
 	}
@@ -95,7 +110,7 @@ func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n i
 			return out, err
 		}
 		seen := tokens[max(0, len(tokens)-d.spec.Model.Context):]
-		logits, err := d.model.Logits(seen)
+		logits, err := d.plan.model.Logits(seen)
 		if err != nil {
 			return out, err
 		}

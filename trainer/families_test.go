@@ -100,7 +100,7 @@ func TestScore(t *testing.T) {
 		var targets []float64
 		for i := range n {
 			set.Read(1100+i, x)
-			y, err := b.model.Outputs(x)
+			y, err := b.plan.model.Outputs(x)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,7 @@ func (d *Device) evaluateExamples(ctx context.Context, n int) (Score, error) {
 		for i := range rows {
 			d.data.example(d.data.train+done+i, i, &in)
 		}
-		y, err := d.model.Outputs(in.Features[:rows*features])
+		y, err := d.plan.model.Outputs(in.Features[:rows*features])
 		if err != nil {
 			return Score{}, err
 		}

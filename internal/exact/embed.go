@@ -86,7 +86,7 @@ func (a *embedArgs) rowsOf(i int) []int32 { return a.order[a.start[a.lo+i]:a.sta
 
 func refScatterRow(a *embedArgs, i int) {
 	for j := range a.dim {
-		f := startFold(a.table[i*a.dim+j], a.accumulate)
+		f := foldFrom(a.table[i*a.dim+j], a.accumulate)
 		for _, r := range a.rowsOf(i) {
 			*f.at(int(r)) += a.y[int(r)*a.dim+j]
 		}

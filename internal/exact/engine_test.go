@@ -153,6 +153,36 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+func TestNoAllocationsInKernels(t *testing.T) {
+	s := ConvShape{Batch: 2, Height: 8, Width: 8, Channels: 16, KernelH: 3, KernelW: 3, Stride: 1, Pad: 1}
+	x, y, col := make([]float32, s.inputs()), make([]float32, s.inputs()), make([]float32, s.Rows()*s.Cols())
+	index, stat, gain, sum := make([]int32, s.pooled()), make([]float32, s.Rows()), make([]float32, 16), make([]float32, 16)
+	for _, path := range Paths()[1:] {
+		e := mustEngine(t, 1, path)
+		defer e.Close()
+		if n := testing.AllocsPerRun(3, func() {
+			e.LayerNorm(y, x, gain, gain, stat, stat, s.Rows(), 16, 1e-5)
+			e.LayerNormBackward(y, gain, sum, x, x, gain, stat, stat, s.Rows(), 16, true)
+			e.AddBias(y, x, gain, s.Rows(), 16)
+			e.BiasBackward(sum, y, s.Rows(), 16, false)
+			e.GELU(y, x)
+			e.GELUBackward(y, y, x)
+			e.ReLU(y, x)
+			e.ReLUBackward(y, y, x)
+			e.Im2Col(col, x, s)
+			e.Col2Im(y, col, s)
+			e.MaxPool(y, index, x, s)
+			e.MaxPoolBackward(y, x, index, s)
+			e.AvgPool(y, x, s)
+			e.AvgPoolBackward(y, x, s)
+			e.SquaredError(y, x, s.Rows(), 16, stat, y, 7)
+			e.ArgMaxRows(index, x, s.Rows(), 16)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", path, n)
+		}
+	}
+}
+
 // The committed kernels are what the generator emits.
 func TestGeneratedKernels(t *testing.T) {
 	if testing.Short() {
@@ -162,14 +192,16 @@ func TestGeneratedKernels(t *testing.T) {
 	if err != nil {
 		t.Skip("no go command")
 	}
-	dir := t.TempDir()
-	asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
-	if out, err := exec.Command(goTool, "run", "./asm", "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
-		t.Fatalf("generator: %v\n%s", err, out)
-	}
-	for generated, committed := range map[string]string{asm: "kernels_amd64.s", stubs: "kernels_amd64.go"} {
-		if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
-			t.Errorf("%s is not what the generator emits: run go generate", committed)
+	for source, arch := range map[string]string{"./asm": "amd64", "./asm/neon": "arm64"} {
+		dir := t.TempDir()
+		asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
+		if out, err := exec.Command(goTool, "run", source, "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
+			t.Fatalf("generator: %v\n%s", err, out)
+		}
+		for generated, committed := range map[string]string{asm: "kernels_" + arch + ".s", stubs: "kernels_" + arch + ".go"} {
+			if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
+				t.Errorf("%s is not what the generator emits: run go generate", committed)
+			}
 		}
 	}
 }

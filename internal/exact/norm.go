@@ -96,7 +96,7 @@ func (e *Engine) RMSNormBackwardAdd(dx, dgain, plus, dy, x, gain, rstd []float32
 }
 
 func refNormGain(a *normArgs, j int) {
-	f := startFold(a.dgain[j], a.accumulate)
+	f := foldFrom(a.dgain[j], a.accumulate)
 	for row := range a.rows {
 		h := a.x[row*a.dim+j] * a.rstd[row]
 		acc := f.at(row)

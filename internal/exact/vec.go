@@ -1,5 +1,8 @@
 package exact
 
+//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
+//go:generate go run ./asm/neon -out kernels_arm64.s -stubs kernels_arm64.go -pkg exact
+
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
 type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
@@ -10,12 +13,15 @@ const (
 	tileAdd             // acc from +0, c = c + acc
 	tileContinue        // acc from c, c = acc
 	tileFinish          // acc from t, a tile without gaps, c = c + acc
+	tileResume          // acc from t, c = acc
 )
 
 // vector holds the kernels of one SIMD path. Kernels that walk along rows take n
 // in blocks of sixteen elements; what remains of a row is done by the reference.
 type vector struct {
 	mr, nr             int // rows and columns of gemm's tile; gemm4 and gemm1 have 4 and 1 rows
+	stretch            int // steps of a panel at a time, which should stay near the processor
+	tall               int // most tiles of rows whose part of A the second cache holds for a fold block
 	gemm, gemm4, gemm1 tileFunc
 
 	copyRows   func(dst *float32, drs int, src *float32, srs, rows int) // rows of nr elements
@@ -37,6 +43,14 @@ type vector struct {
 	swiglu     func(y, gate, up *float32, n int)
 	swigluGrad func(dgate, dup, dy, gate, up *float32, n int)
 	adamw      func(p, g, m, v *float32, n int, c *[9]float32)
+
+	centerDot          func(x *float32, n int, mean float32, l *[lanes]float32)
+	centerNorm         func(y, x, gain, bias *float32, n int, mean, r float32)
+	layerDots          func(dy, gain, x *float32, n int, mean, r float32, sums, dots *[lanes]float32)
+	layerGrad          func(dx, dgain, dbias, dy, gain, x *float32, n int, mean, r, b, c float32)
+	relu, gelu         func(y, x *float32, n int)
+	reluGrad, geluGrad func(dx, dy, x *float32, n int)
+	takeMax            func(y *float32, index *int32, x *float32, n int, at int32)
 }
 
 // tile folds rows of a tile: four at once, else one by one.

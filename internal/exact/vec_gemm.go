@@ -1,12 +1,9 @@
 package exact
 
+import "math"
+
 // packedElems bounds the memory that holds the packed part of B: 4 Mi elements.
 const packedElems = 1 << 22
-
-const (
-	halfBlock = 256 // steps of a panel that stay in the first cache
-	chunkRows = 96  // rows of A in the second cache with a fold block each
-)
 
 // vecGemm packs B, or as many of its columns as fit, into panels of nr columns,
 // each panel row by row, and then folds tiles of C, block by block of k:
@@ -73,16 +70,48 @@ func (e *Engine) packOperand(g *gemmArgs, i int) {
 	e.packSteps(g, &blk)
 }
 
-// splitGemm chooses the pieces of C: whole rows of panels, in chunks of rows whose
-// part of A fits the cache, and fewer rows or panels where that leaves workers idle.
+// splitGemm chooses the pieces of C, each of some tiles of rows by some panels: those
+// that end soonest if workers take them one after the other.
+//
+// The unit is the time of a main tile. A panel costs a little once per piece, since it
+// comes from further away, and so do rows of a transposed A that a piece copies.
 func (e *Engine) splitGemm(g *gemmArgs) {
-	const fewest = 4 // tiles per chunk, or reading the panels of B dominates
-	tiles, want := pieces(g.m, e.vec.mr), 6*e.pool.threads
-	if e.pool.threads == 1 {
-		want = 1
+	const perPiece, perPanel, perRows = 0.2, 0.25, 0.3
+	mr, best := e.vec.mr, math.Inf(1)
+	for across := 1; across <= g.panels; across *= 2 {
+		cols := pieces(g.panels, across)
+		cost := func(rows int) float64 {
+			height := float64(rows) / float64(mr)
+			c := perPiece + float64((height+perPanel)*float64(cols))
+			if g.transposed() && across == 1 {
+				c += float64(height * perRows)
+			}
+			return c
+		}
+		for tiles := 1; tiles <= e.vec.tall; tiles++ {
+			rows := min(tiles*mr, g.m)
+			wide := pieces(g.panels, cols)
+			end := makespan(e.pool.threads, g.m/rows*wide, cost(rows), wide, cost(g.m%rows))
+			if end < best {
+				best, g.rowsPer, g.colsPer = end, tiles*mr, cols
+			}
+			if rows == g.m {
+				break
+			}
+		}
 	}
-	g.rowsPer = max(fewest, min(chunkRows/e.vec.mr, pieces(tiles, want))) * e.vec.mr
-	g.colsPer = max(4, pieces(g.panels, pieces(want, pieces(g.m, g.rowsPer))))
+}
+
+// makespan returns when workers are done that take n pieces of time t and then m
+// pieces of time u, at most t. Products are converted so that they are not fused:
+// not because it matters here, but so that the whole package can be searched.
+func makespan(workers, n int, t float64, m int, u float64) float64 {
+	turns, busy := n/workers, n%workers
+	if busy == 0 {
+		return float64(float64(turns)*t) + float64(float64(pieces(m, workers))*u)
+	}
+	gaps := (workers - busy) * int(t/u)
+	return float64(float64(turns+1)*t) + float64(float64(pieces(max(m-gaps, 0), workers))*u)
 }
 
 // packPanel packs one fold block of one panel.
@@ -145,7 +174,7 @@ func (e *Engine) gemmPiece(g *gemmArgs, down, across, w int) {
 			b, t := g.packed[(p*g.k+lo)*v.nr:], e.scratch[w].floats(slotTile, g.rowsPer*v.nr)
 			j := (g.panel + p) * v.nr
 			if cols := g.n - j; cols < v.nr {
-				e.foldPanel(g, &blk, b, t, v.nr, tileStore, nil)
+				e.foldPanel(g, &blk, b, t, v.nr, tileStore, t)
 				for r := range blk.rows {
 					mergeRow(g.c[(r0+r)*g.ldc+j:][:cols], t[r*v.nr:], blk.mode)
 				}
@@ -169,39 +198,37 @@ type gemmBlock struct {
 const rowPad = 16
 
 // foldPanel folds all rows of a chunk with one panel into c, in halves of a fold
-// block so that the part of the panel in use stays in the first cache. t keeps the
-// first half where c already holds a total.
+// block so that the part of the panel in use stays in the first cache. t, which may
+// be c, keeps the first half, since rows of c may share a cache set.
 func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mode int, t []float32) {
+	for lo := 0; lo < blk.k; {
+		hi := lo + e.vec.stretch
+		if hi+e.vec.stretch/2 > blk.k {
+			hi = blk.k
+		}
+		dst, ld, how := t, e.vec.nr, tileContinue
+		switch {
+		case lo == 0 && hi == blk.k:
+			dst, ld, how = c, ldc, mode
+		case lo == 0:
+			how = tileStore
+		case hi == blk.k && mode == tileAdd:
+			dst, ld, how = c, ldc, tileFinish
+		case hi == blk.k:
+			dst, ld, how = c, ldc, tileResume
+		}
+		e.foldPart(g, blk, lo, hi, b, dst, ld, how, t)
+		lo = hi
+	}
+}
+
+// foldPart folds steps lo to hi of a block.
+func (e *Engine) foldPart(g *gemmArgs, blk *gemmBlock, lo, hi int, b, c []float32, ldc, mode int, t []float32) {
 	v := e.vec
-	split := halfBlock
-	if blk.k < halfBlock+halfBlock/2 {
-		split = blk.k
-	}
-	first, second := mode, tileContinue
-	if mode == tileAdd && split < blk.k {
-		first, second = tileStore, tileFinish
-	}
 	for i := 0; i < blk.rows; {
 		rows, tile := v.tileFor(blk.rows - i)
-		a, ars, acs := g.rowsAt(blk, i, 0, rows)
-		if second == tileFinish {
-			tile(split, a, ars, acs, &b[0], v.nr, &t[i*v.nr], v.nr, first, nil)
-		} else {
-			tile(split, a, ars, acs, &b[0], v.nr, &c[i*ldc], ldc, first, nil)
-		}
-		i += rows
-	}
-	if split == blk.k {
-		return
-	}
-	for i := 0; i < blk.rows; {
-		rows, tile := v.tileFor(blk.rows - i)
-		a, ars, acs := g.rowsAt(blk, i, split, rows)
-		if second == tileFinish {
-			tile(blk.k-split, a, ars, acs, &b[split*v.nr], v.nr, &c[i*ldc], ldc, second, &t[i*v.nr])
-		} else {
-			tile(blk.k-split, a, ars, acs, &b[split*v.nr], v.nr, &c[i*ldc], ldc, second, nil)
-		}
+		a, ars, acs := g.rowsAt(blk, i, lo, rows)
+		tile(hi-lo, a, ars, acs, &b[lo*v.nr], v.nr, &c[i*ldc], ldc, mode, &t[i*v.nr])
 		i += rows
 	}
 }

@@ -13,7 +13,7 @@ import (
 func genGemm(s *isa, name string, mr int) {
 	s.text(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)",
 		fmt.Sprintf("folds a %dx%d tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).\n"+
-			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc.", mr, s.nv*s.lanes))
+			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.", mr, s.nv*s.lanes))
 	k, b, c := load64("k"), load64("b"), load64("c")
 	ars, acs, brs, crs := load64("ars"), load64("acs"), load64("brs"), load64("crs")
 	for _, r := range []GPVirtual{ars, acs, brs, crs} {
