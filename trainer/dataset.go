@@ -21,6 +21,7 @@ type Dataset struct {
 	width int           // 0 for examples
 	set   *examples.Set // nil for tokens
 	train int           // tokens or examples before the holdout
+	bytes int           // of memory
 }
 
 // LoadDataset fetches every chunk of the manifest in order and verifies it. Memory grows with verified data only. Errors
@@ -60,7 +61,7 @@ func NewDataset(text []byte, holdout uint64) (*Dataset, error) {
 // OpenDataset reads data, which it keeps, as spec says, and splits it: the last spec.Holdout tokens or examples are held
 // out. Both parts must hold at least 2 tokens or 1 example; NewDevice checks them against the model. Errors wrap ErrData.
 func OpenDataset(spec protocol.DataSpec, data []byte) (*Dataset, error) {
-	d := &Dataset{spec: spec}
+	d := &Dataset{spec: spec, bytes: len(data)}
 	n, least := uint64(0), uint64(2)
 	switch d.width = spec.TokenBytes(); {
 	case spec.Kind == protocol.Examples:

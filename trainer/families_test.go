@@ -53,6 +53,41 @@ func TestFamiliesReplay(t *testing.T) {
 	}
 }
 
+// Shares of a model, passes over a batch and recomputation, as docs/protocol.md has them, on the families on examples: the
+// segments of one who trains some shards of a big batch in passes replay on a device that makes one pass of it.
+func TestFamiliesTrainInParts(t *testing.T) {
+	for _, name := range []string{"mlp classifier", "convnet", "mlp regressor"} {
+		edit := func(micro int) func(s *protocol.RunSpec) {
+			return func(s *protocol.RunSpec) {
+				familySpecs[name](s)
+				s.Model.Dim, s.Train.Batch, s.Train.MinShards = 96, 1024, 1
+				if s.Model.Family == "convnet" {
+					s.Model.Dim = 24
+				}
+				s.Train.MicroBatch, s.Train.Recompute = micro, micro > 0
+			}
+		}
+		b, other := newBench(t, 2, edit(512)), newBench(t, 1, edit(0))
+		b.run, other.run = protocol.Hash("one run"), protocol.Hash("one run") // the choice is part of the RunID
+		b.Device.run, other.Device.run = b.run, b.run
+		shards := []uint32{0, uint32(b.spec.Codec.Shards(b.Params()) - 1)}
+		if b.spec.Codec.Shards(b.Params()) == 2 {
+			shards = shards[:1]
+		}
+		a := b.partial(0, 4, shards...)
+		c := b.train(t, a, b.options(0))
+		if m := b.plan.model.Memory(); m.Grads >= 4*b.Params() {
+			t.Errorf("%s: gradients of %d bytes for some shards of %d parameters", name, m.Grads, b.Params())
+		}
+		for seg, o := range checkStructure(t, b, c) {
+			got, err := other.ReplayOpening(ctx, a, uint32(seg), b.theta, o)
+			if err != nil || got != o.To {
+				t.Errorf("%s: segment %d: %+v, want %+v (%v)", name, seg, got, o.To, err)
+			}
+		}
+	}
+}
+
 // Training lowers the held-out loss of every family, and the score says so in its own terms.
 func TestFamiliesLearn(t *testing.T) {
 	for name, edit := range familySpecs {
