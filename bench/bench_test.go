@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 
 // TestMain lets this program stand in for a Python with a peer, see TestPeer, and for itself, see TestStepMemory.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "train-steps" {
+	if len(os.Args) > 1 && (os.Args[1] == "train-steps" || os.Args[1] == "train-part") {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if script := os.Getenv("BENCH_TEST_PEER"); script != "" {
@@ -240,6 +241,14 @@ func TestGoesOnAfterAFailure(t *testing.T) {
 	rows, err := measureAll(context.Background(), &terminal{&out, &talk}, &Env{Talk: &talk}, []Figure{bad, fine}, true)
 	if err == nil || len(rows) != 2 || rows[0].Skipped != "failed: broken" || rows[1].Stats == nil || !strings.Contains(talk.String(), "skipped: bad") {
 		t.Errorf("%+v, %v, %s", rows, err, &talk)
+	}
+}
+
+func TestRatio(t *testing.T) {
+	for _, tt := range [][3]float64{{6, 3, 2}, {0, 3, 0}, {0, 0, 1}, {1, 0, math.MaxFloat64}} {
+		if got := ratio(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("%v: %v", tt, got)
+		}
 	}
 }
 

@@ -135,12 +135,6 @@ func (e *Engine) vecNorm(a *normArgs, lo, hi, w int) {
 
 func (e *Engine) vecNormBackward(a *normArgs) {
 	blocks := pieces(a.rows, foldBlock)
-	if blocks == 0 {
-		if a.dgain != nil && !a.accumulate {
-			clear(a.dgain[:a.dim])
-		}
-		return
-	}
 	a.partial = e.shared.floats(0, blocks*a.dim)
 	clear(a.partial)
 	e.pool.run(e, blocks, func(e *Engine, w, i int) {
@@ -150,15 +144,8 @@ func (e *Engine) vecNormBackward(a *normArgs) {
 			e.vecNormBackRow(a, row, a.partial[i*a.dim:][:a.dim], w)
 		}
 	})
-	if a.dgain == nil {
-		return
-	}
-	for i := range blocks {
-		if i == 0 && !a.accumulate {
-			copy(a.dgain, a.partial[:a.dim])
-		} else {
-			e.addInto(a.dgain[:a.dim], a.partial[i*a.dim:])
-		}
+	if a.dgain != nil {
+		e.joinBlockRows(a.dgain[:a.dim], a.partial, a.accumulate)
 	}
 }
 
@@ -178,17 +165,8 @@ func (e *Engine) vecNormBackRow(a *normArgs, row int, dgain []float32, w int) {
 		dx[j] = FMA32(-h, c, float32(dy[j]*a.gain[j])) * r
 	}
 	if a.plus != nil {
-		e.addInto(dx, a.plus[row*a.dim:])
+		e.addRow(dx, dx, a.plus[row*a.dim:])
 	}
-}
-
-// addInto computes y += x over len(y) elements in the calling goroutine.
-func (e *Engine) addInto(y, x []float32) {
-	n16, done := blocks16(len(y))
-	if n16 > 0 {
-		e.vec.add(&y[0], &y[0], &x[0], n16)
-	}
-	refElementwise(opAdd, y[done:], y[done:], x[done:len(y)], 0)
 }
 
 func (e *Engine) vecSwiGLU(a *actArgs, lo, hi int) {
@@ -260,10 +238,10 @@ func (e *Engine) vecScatterRow(a *embedArgs, row, w int) {
 		block := rows[i] / foldBlock
 		clear(acc)
 		for ; i < len(rows) && rows[i]/foldBlock == block; i++ {
-			e.addInto(acc, a.y[int(rows[i])*a.dim:])
+			e.addRow(acc, acc, a.y[int(rows[i])*a.dim:])
 		}
 		if any {
-			e.addInto(total, acc)
+			e.addRow(total, total, acc)
 		} else {
 			copy(total, acc)
 		}
