@@ -158,11 +158,16 @@ func TestScaleIsNearlyBest(t *testing.T) {
 					u[i] = float32(draw(rng))
 				}
 				chosen := selectTop(nil, u, k)
-				scale, _, err := quantise(slices.Clone(chosen), u)
+				s := new(scratch)
+				n := copy(s.at[:], chosen)
+				for i, at := range chosen {
+					s.value[i] = u[at]
+				}
+				e, err := fit(s, n, slices.Clone(u))
 				if err != nil {
 					t.Fatal(err)
 				}
-				got += lossAt(float64(fromHalf(scale)), chosen, u)
+				got += lossAt(float64(fromHalf(e.scale)), chosen, u)
 				least := math.Inf(1)
 				for s := 0.2; s < 8; s *= 1.01 {
 					least = min(least, lossAt(s, chosen, u))
@@ -368,7 +373,7 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := appendDense(nil, feedback)
+		after, err := mustNew(t, protocol.CodecSpec{Up: "dense"}).Encode(nil, feedback, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,8 +50,14 @@
 // The ratio 2 keeps both magnitudes exact in every format; TestScaleIsNearlyBest compares the scale that 4 rounds find
 // with the best of all scales, for k of 64 and more. Error feedback makes up for the rest.
 //
+// # Code paths
+//
+// The Go code is the law. On amd64 kernels for AVX2 and AVX-512 (vec.go, asm/) return its bits: accumulation, the search
+// for the k-th value, whole vectors. Which path a Codec takes is chosen as in internal/exact, by DRYSTONE_CPU or the
+// processor.
+//
 // # Guarantees
 //
 // A Codec is a value without state: it is safe for concurrent use, starts nothing and, once dst has its capacity,
-// allocates nothing. Validate looks at every byte and never panics, whatever the bytes.
+// allocates nothing but now and then 50 KB of scratch memory, which it hands from call to call. Validate looks at every byte and never panics, whatever the bytes.
 package delta

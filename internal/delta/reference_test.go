@@ -138,7 +138,7 @@ func reencode(c Codec, payload []byte, n int) []byte {
 		return nil
 	}
 	if !c.HasFeedback() {
-		out, _ := appendDense(nil, values)
+		out, _ := c.Encode(nil, values, nil)
 		return out
 	}
 	var out []byte
