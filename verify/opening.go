@@ -134,7 +134,7 @@ func (x opened) vector(what string, c *protocol.ChunkOpening, data []byte, p pro
 }
 
 // hasFeedback reports whether the run's codec carries error feedback from round to round.
-func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.Up == "sparse" }
+func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.HasFeedback() }
 
 func chunkRange(params int, i uint32) (lo, hi int) {
 	return int(i) * ChunkParams, min((int(i)+1)*ChunkParams, params)

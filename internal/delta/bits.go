@@ -2,7 +2,7 @@ package delta
 
 import "encoding/binary"
 
-// bitWriter writes fields of bits, the least significant first, into bytes that were zero.
+// bitWriter writes fields of bits, the least significant first.
 type bitWriter struct {
 	bytes []byte // with room for 4 bytes more than are written
 	at    int    // full bytes

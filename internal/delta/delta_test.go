@@ -24,13 +24,34 @@ func sparseSpec(k int) protocol.CodecSpec {
 	return protocol.CodecSpec{Up: "sparse", TopK: k, ValueBits: 2, Decay: 0.95, ShardParams: 1 << 16}
 }
 
+func topK(up string, k, bits int) protocol.CodecSpec {
+	return protocol.CodecSpec{Up: up, TopK: k, ValueBits: bits, Decay: 0.95, ShardParams: 1 << 16}
+}
+
+// allSpecs has every form, with few, many and all entries.
+var allSpecs = []protocol.CodecSpec{
+	{Up: "dense", ShardParams: 1 << 16},
+	sparseSpec(64), sparseSpec(4096), sparseSpec(5), topK("sparse", 64, 4), topK("sparse", 4096, 4),
+	topK("rice", 64, 2), topK("rice", 1, 2), topK("rice", 4096, 2), topK("rice", 64, 4), topK("rice", 700, 4), topK("rice", 4096, 4),
+	topK("int8", 0, 0),
+	topK("masked", 64, 0), topK("masked", 1, 0), topK("masked", 4000, 0), topK("masked", 4096, 0),
+}
+
+func label(spec protocol.CodecSpec) string {
+	if spec.ValueBits == 4 {
+		return fmt.Sprintf("%s-%d-4bit", spec.Up, spec.TopK)
+	}
+	return fmt.Sprintf("%s-%d", spec.Up, spec.TopK)
+}
+
+// mustNew returns the codec of a spec, with a mask if it needs one.
 func mustNew(t testing.TB, spec protocol.CodecSpec) Codec {
 	t.Helper()
 	c, err := New(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c.WithMask(9, 100)
 }
 
 func normals(seed uint64, n int) []float32 {
@@ -52,35 +73,46 @@ func drawChunk(t *rapid.T, n int) []float32 {
 	return rapid.SliceOfN(gen, n, n).Draw(t, "values")
 }
 
-// The encoder is the definition of the package comment, step by step, here with sorting and plain bit strings.
+// The encoder is the definition of the package comment, step by step, here with sorting, arbitrary precision and plain
+// bit strings.
 func TestEncodeMatchesDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		spec := drawSpec(t)
+		if spec.Up == "dense" {
+			return
+		}
 		n := rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(100, 300)).Draw(t, "n")
-		k := rapid.IntRange(1, 400).Draw(t, "k")
+		spec.TopK = min(spec.TopK, rapid.SampledFrom([]int{50, 400, ChunkParams}).Draw(t, "limit"))
 		u, before := drawChunk(t, n), drawChunk(t, n)
-		c, err := New(sparseSpec(k))
+		c, err := New(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
+		seed, at := rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, 1<<20).Draw(t, "chunk")
+		c = c.WithMask(seed, at)
 		after := make([]float32, n)
 		got, err := c.EncodeChunk(nil, u, before, after)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantAfter := define(k, u, before)
-		if !bytes.Equal(got, want) {
-			t.Fatalf("payload\n%x, want\n%x", got, want)
+		d := define(spec, u, before, defineMask(seed, at, min(spec.TopK, n), n))
+		if want := d.bytes(spec, n); !bytes.Equal(got, want) {
+			t.Fatalf("%s: chunk\n%x, want\n%x", label(spec), got, want)
 		}
 		for i := range after {
-			if math.Float32bits(after[i]) != math.Float32bits(wantAfter[i]) {
-				t.Fatalf("after[%d] = %x, want %x", i, after[i], wantAfter[i])
+			if math.Float32bits(after[i]) != math.Float32bits(d.after[i]) {
+				t.Fatalf("%s: after[%d] = %x, want %x", label(spec), i, after[i], d.after[i])
 			}
 		}
-		if err := c.Validate(got, n); err != nil {
+		payload, err := c.Encode(nil, u, slices.Clone(before))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if back := reencode(c, got, n); !bytes.Equal(back, got) {
-			t.Fatalf("re-encoded\n%x, want\n%x", back, got)
+		if err := c.Validate(payload, n); err != nil {
+			t.Fatal(err)
+		}
+		if back := reencode(c, spec, payload, n); !bytes.Equal(back, payload) {
+			t.Fatalf("%s: re-encoded\n%x, want\n%x", label(spec), back, payload)
 		}
 	})
 }
@@ -117,27 +149,29 @@ func TestHalf(t *testing.T) {
 
 // With decay 1 nothing is ever lost: what was sent plus what is left is what came in, to rounding.
 func TestFeedbackKeepsTheSum(t *testing.T) {
-	spec := sparseSpec(64)
-	spec.Decay = 1
-	c := mustNew(t, spec)
-	const n, rounds = 10000, 20
-	feedback, sent, in := make([]float32, n), make([]float32, n), make([]float64, n)
-	for r := range rounds {
-		u := normals(uint64(r), n)
-		payload, err := c.Encode(nil, u, feedback)
-		if err != nil {
-			t.Fatal(err)
+	for _, spec := range allSpecs[1:] {
+		spec.Decay = 1
+		c := mustNew(t, spec)
+		const n, rounds = 10000, 20
+		feedback, sent, in := make([]float32, n), make([]float32, n), make([]float64, n)
+		for r := range rounds {
+			c = c.WithMask(uint64(r), 0)
+			u := normals(uint64(r), n)
+			payload, err := c.Encode(nil, u, feedback)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.AddTo(sent, 1, payload); err != nil {
+				t.Fatal(err)
+			}
+			for i, x := range u {
+				in[i] += float64(x)
+			}
 		}
-		if err := c.AddTo(sent, 1, payload); err != nil {
-			t.Fatal(err)
-		}
-		for i, x := range u {
-			in[i] += float64(x)
-		}
-	}
-	for i := range in {
-		if d := math.Abs(float64(sent[i]) + float64(feedback[i]) - in[i]); d > 1e-7 {
-			t.Fatalf("parameter %d: %v in, %v sent, %v left", i, in[i], sent[i], feedback[i])
+		for i := range in {
+			if d := math.Abs(float64(sent[i]) + float64(feedback[i]) - in[i]); d > 1e-7 {
+				t.Fatalf("%s: parameter %d: %v in, %v sent, %v left", label(spec), i, in[i], sent[i], feedback[i])
+			}
 		}
 	}
 }
@@ -192,7 +226,7 @@ func lossAt(s float64, chosen []uint16, u []float32) (sum float64) {
 
 // Chunks stand alone: chunk i of a payload is the encoding of chunk i of the vector.
 func TestChunksAreIndependent(t *testing.T) {
-	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096), sparseSpec(5)} {
+	for _, spec := range allSpecs {
 		c := mustNew(t, spec)
 		for _, n := range []int{1, 3, 4095, 4096, 4097, 10000} {
 			u, feedback := normals(1, n), normals(2, n)
@@ -202,8 +236,8 @@ func TestChunksAreIndependent(t *testing.T) {
 				t.Fatal(err)
 			}
 			payload = bytes.TrimPrefix(payload, []byte("kept"))
-			if len(payload) != c.Size(n) {
-				t.Fatalf("%s n=%d: %d bytes, want %d", spec.Up, n, len(payload), c.Size(n))
+			if len(payload) > c.Size(n) || len(payload) < c.Size(n) && spec.Up != "rice" {
+				t.Fatalf("%s n=%d: %d bytes, want %d", label(spec), n, len(payload), c.Size(n))
 			}
 			if err := c.Validate(payload, n); err != nil {
 				t.Fatal(err)
@@ -211,16 +245,16 @@ func TestChunksAreIndependent(t *testing.T) {
 			for i := range Chunks(n) {
 				lo, hi := i*ChunkParams, min((i+1)*ChunkParams, n)
 				after := make([]float32, hi-lo)
-				alone, err := c.EncodeChunk(nil, u[lo:hi], before[lo:hi], after)
+				alone, err := c.WithMask(9, 100+i).EncodeChunk(nil, u[lo:hi], before[lo:hi], after)
 				if err != nil {
 					t.Fatal(err)
 				}
 				part, err := c.Chunk(payload, n, i)
 				if err != nil || !bytes.Equal(part, alone) {
-					t.Fatalf("%s n=%d chunk %d differs (%v)", spec.Up, n, i, err)
+					t.Fatalf("%s n=%d chunk %d differs (%v)", label(spec), n, i, err)
 				}
 				if c.HasFeedback() && !slices.Equal(after, feedback[lo:hi]) {
-					t.Fatalf("n=%d chunk %d: feedback differs", n, i)
+					t.Fatalf("%s n=%d chunk %d: feedback differs", label(spec), n, i)
 				}
 			}
 			var want float64
@@ -234,8 +268,13 @@ func TestChunksAreIndependent(t *testing.T) {
 				}
 				want += sum
 			}
+			for _, i := range []int{-1, Chunks(n)} {
+				if _, err := c.Chunk(payload, n, i); !errors.Is(err, ErrLength) {
+					t.Fatalf("%s n=%d chunk %d: %v", label(spec), n, i, err)
+				}
+			}
 			if got, err := c.SumSquares(payload, n); err != nil || got != want {
-				t.Fatalf("%s n=%d: SumSquares = %v, want %v (%v)", spec.Up, n, got, want, err)
+				t.Fatalf("%s n=%d: SumSquares = %v, want %v (%v)", label(spec), n, got, want, err)
 			}
 		}
 	}
@@ -243,7 +282,7 @@ func TestChunksAreIndependent(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	inf, nan := float32(math.Inf(-1)), float32(math.NaN())
-	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64)} {
+	for _, spec := range allSpecs {
 		c := mustNew(t, spec)
 		for _, bad := range []float32{inf, nan} {
 			u := normals(3, 5000)
@@ -272,12 +311,23 @@ func TestRefuses(t *testing.T) {
 	if _, err := c.Encode(nil, []float32{math.MaxFloat32}, []float32{math.MaxFloat32}); !errors.Is(err, ErrNotFinite) {
 		t.Fatalf("overflow in the accumulator: %v", err)
 	}
+	unseeded, err := New(topK("masked", 3, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unseeded.Encode(nil, []float32{1}, []float32{0}); !errors.Is(err, ErrMask) {
+		t.Errorf("encoded without a mask: %v", err)
+	}
+	if err := unseeded.AddTo([]float32{1}, 1, []byte{0, 0, 0}); !errors.Is(err, ErrMask) {
+		t.Errorf("decoded without a mask: %v", err)
+	}
 	dense := mustNew(t, protocol.CodecSpec{Up: "dense"})
 	if err := dense.Validate([]byte{0, 0, 0x80, 0x7f}, 1); !errors.Is(err, ErrNotFinite) {
 		t.Fatalf("infinity on the wire: %v", err)
 	}
 	for _, spec := range []protocol.CodecSpec{{}, {Up: "x"}, {Up: "sparse", TopK: 1, ValueBits: 3}, {Up: "sparse", TopK: 4097, ValueBits: 2},
-		{Up: "sparse", ValueBits: 2}, {Up: "sparse", TopK: 1, ValueBits: 2, Decay: math.NaN()}} {
+		{Up: "sparse", ValueBits: 2}, {Up: "sparse", TopK: 1, ValueBits: 2, Decay: math.NaN()}, topK("rice", 64, 8), topK("rice", 0, 2),
+		topK("masked", 4097, 0), {Up: "int8", Decay: 1.1}} {
 		if _, err := New(spec); !errors.Is(err, ErrSpec) {
 			t.Errorf("%+v: %v", spec, err)
 		}
@@ -323,7 +373,7 @@ func TestOneEncoding(t *testing.T) {
 		if tt.ok != (err == nil) || err != nil && !errors.Is(err, ErrNotCanonical) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
-		if tt.ok && !bytes.Equal(reencode(c, tt.data, ChunkParams), tt.data) {
+		if tt.ok && !bytes.Equal(reencode(c, sparseSpec(3), tt.data, ChunkParams), tt.data) {
 			t.Errorf("%s: does not re-encode to itself", tt.name)
 		}
 	}
@@ -334,16 +384,20 @@ func TestOneEncoding(t *testing.T) {
 
 // No payload exceeds what the spec promises to the message limit.
 func TestSizeWithinBound(t *testing.T) {
-	for _, spec := range []protocol.CodecSpec{{Up: "dense", ShardParams: 1 << 17}, sparseSpec(1), sparseSpec(64), sparseSpec(4096)} {
-		if got, bound := mustNew(t, spec).Size(spec.ShardParams), spec.PayloadBound(); got > bound {
-			t.Errorf("%+v: %d bytes, bound %d", spec, got, bound)
+	for _, spec := range allSpecs {
+		for k := min(spec.TopK, 1); k <= spec.TopK; k++ {
+			spec := spec
+			spec.TopK = k
+			if got, bound := mustNew(t, spec).Size(spec.ShardParams), spec.PayloadBound(); got > bound {
+				t.Errorf("%+v: %d bytes, bound %d", spec, got, bound)
+			}
 		}
 	}
 }
 
 func TestNoAllocations(t *testing.T) {
 	u, feedback, acc := normals(1, 9000), make([]float32, 9000), make([]float32, 9000)
-	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096)} {
+	for _, spec := range allSpecs {
 		c := mustNew(t, spec)
 		buf := make([]byte, 0, c.Size(len(u)))
 		if got := testing.AllocsPerRun(10, func() {
@@ -352,14 +406,14 @@ func TestNoAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}); got != 0 {
-			t.Errorf("%s k=%d: %v allocations", spec.Up, spec.TopK, got)
+			t.Errorf("%s: %v allocations", label(spec), got)
 		}
 	}
 }
 
 // The golden payloads fix the codec across versions and platforms.
 func TestGolden(t *testing.T) {
-	for _, spec := range []protocol.CodecSpec{{Up: "dense"}, sparseSpec(64), sparseSpec(4096)} {
+	for _, spec := range allSpecs {
 		c := mustNew(t, spec)
 		// Inputs from integers only, so that no library function takes part.
 		u, feedback := make([]float32, 4200), make([]float32, 4200)
@@ -382,7 +436,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := fmt.Sprintf("payload %v\nafter   %v\nchunk 1 %s\n", protocol.MerkleRoot(payload), protocol.MerkleRoot(after), hex.EncodeToString(first))
-		name := filepath.Join("testdata", fmt.Sprintf("%s-%d.golden", spec.Up, spec.TopK))
+		name := filepath.Join("testdata", label(spec)+".golden")
 		if *update {
 			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
@@ -400,35 +454,45 @@ func TestGolden(t *testing.T) {
 
 // FuzzValidate checks that no payload makes the decoder panic and that a valid one is the only encoding of its values.
 func FuzzValidate(f *testing.F) {
-	c := mustNew(f, sparseSpec(64))
-	p, err := c.Encode(nil, normals(1, 70), make([]float32, 70))
-	if err != nil {
-		f.Fatal(err)
+	ups := []string{"dense", "sparse", "rice", "int8", "masked"}
+	for i, up := range ups {
+		spec := topK(up, 20, 2)
+		p, err := mustNew(f, spec).Encode(nil, normals(1, 70), make([]float32, 70))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(p, byte(i), uint16(20), uint16(70))
+		spec.ValueBits = 4
+		p, err = mustNew(f, spec).Encode(nil, normals(1, 4100), make([]float32, 4100))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(p, byte(i+len(ups)), uint16(20), uint16(4100))
 	}
-	f.Add(p, uint16(64), uint16(70))
-	f.Add(make([]byte, 16), uint16(0), uint16(4))
-	f.Add(make([]byte, 8), uint16(3), uint16(4096))
-	f.Fuzz(func(t *testing.T, payload []byte, k, n uint16) {
-		spec := protocol.CodecSpec{Up: "dense"}
-		if k > 0 {
-			spec = sparseSpec(int(k))
+	f.Add(make([]byte, 8), byte(1), uint16(3), uint16(4096))
+	f.Fuzz(func(t *testing.T, payload []byte, form byte, k, n uint16) {
+		spec := topK(ups[int(form)%len(ups)], int(k)%(ChunkParams+1), 2+2*(int(form)/len(ups)%2))
+		if spec.Up == "int8" || spec.Up == "masked" {
+			spec.ValueBits = 0
 		}
 		c, err := New(spec)
 		if err != nil {
 			t.Skip()
 		}
+		c = c.WithMask(uint64(k), int(n))
 		params := int(n) % 9000
 		valid := c.Validate(payload, params) == nil
 		acc := make([]float32, params)
 		added := c.AddTo(acc, 0.5, payload) == nil
 		squares, err := c.SumSquares(payload, params)
+		c.Chunk(payload, params, int(k)%3)
 		if !valid {
 			return
 		}
 		if !added || err != nil || math.IsNaN(squares) || math.IsInf(squares, 0) {
 			t.Fatalf("valid, but AddTo %v, SumSquares %v %v", added, squares, err)
 		}
-		if back := reencode(c, payload, params); !bytes.Equal(back, payload) {
+		if back := reencode(c, spec, payload, params); !bytes.Equal(back, payload) {
 			t.Fatalf("re-encoded\n%x, want\n%x", back, payload)
 		}
 	})

@@ -181,6 +181,7 @@ func TestPathsAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			c = c.WithMask(7, 7)
 			r.after = slices.Clone(before)
 			r.payload, r.err = c.Encode(nil, u, r.after)
 			if r.err != nil {
@@ -250,9 +251,14 @@ func afterFirstLine(t *testing.T, name string) string {
 	return rest
 }
 
+// drawSpec draws any codec.
 func drawSpec(t *rapid.T) protocol.CodecSpec {
-	if rapid.IntRange(0, 9).Draw(t, "dense") == 0 {
-		return protocol.CodecSpec{Up: "dense"}
+	spec := topK(rapid.SampledFrom([]string{"dense", "sparse", "rice", "int8", "masked"}).Draw(t, "form"), 0, 0)
+	if spec.Up == "sparse" || spec.Up == "rice" {
+		spec.ValueBits = rapid.SampledFrom([]int{2, 4}).Draw(t, "bits")
 	}
-	return sparseSpec(rapid.OneOf(rapid.IntRange(1, 100), rapid.IntRange(1, ChunkParams)).Draw(t, "k"))
+	if spec.Up != "dense" && spec.Up != "int8" {
+		spec.TopK = rapid.OneOf(rapid.IntRange(1, 100), rapid.IntRange(1, ChunkParams)).Draw(t, "k")
+	}
+	return spec
 }

@@ -73,7 +73,7 @@ func (c Codec) unpackSparse(s *scratch, chunk []byte, params int) (entries, erro
 		return entries{}, fmt.Errorf("%w: unused entry has a code, or padding is not zero", ErrNotCanonical)
 	}
 	if !e.isCanonical(c.bits) {
-		return entries{}, fmt.Errorf("%w: no value of the level that the scale is made for", ErrNotCanonical)
+		return entries{}, errLevels
 	}
 	return e, nil
 }
