@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 
+	"drystone/internal/exact/f64"
+
 	"pgregory.net/rapid"
 )
 
@@ -68,5 +70,63 @@ func TestActivationSelections(t *testing.T) {
 			e.GELUBackward(y, dy, x)
 			check("GELUBackward", c.dgelu)
 		}
+	}
+}
+
+// The vector gelu and its derivative on all kinds of argument.
+func TestVectorGELU(t *testing.T) {
+	step := uint64(3001)
+	if *exhaustive {
+		step = 1
+	}
+	for _, path := range Paths()[1:] {
+		t.Run(path, func(t *testing.T) {
+			e := mustEngine(t, 1, path)
+			defer e.Close()
+			x, y, dx, ones := make([]float32, 4096), make([]float32, 4096), make([]float32, 4096), make([]float32, 4096)
+			for b := uint64(0); b < 1<<32; {
+				for i := range x {
+					x[i], ones[i] = math.Float32frombits(uint32(b)), 1
+					b += step
+				}
+				e.GELU(y, x)
+				e.GELUBackward(dx, ones, x)
+				for i, v := range x {
+					if want := Gelu(v); differ(y[i:i+1], []float32{want}) >= 0 {
+						t.Fatalf("gelu(%x) = %x, want %x", v, y[i], want)
+					}
+					if want := geluGrad(v); differ(dx[i:i+1], []float32{want}) >= 0 {
+						t.Fatalf("gelu'(%x) = %x, want %x", v, dx[i], want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The derivative is good to 2.5 * 2^-23, and to a few ulp of itself where it is
+// small and does not cross zero, in the left tail (docs/numerics.md, section 3).
+func TestGELUDerivative(t *testing.T) {
+	step, near, tail := max(1, *stride), 0.0, 0.0
+	if *exhaustive {
+		step = 1
+	}
+	for b := uint64(0); b < 1<<32; b += step {
+		x := math.Float32frombits(uint32(b))
+		if x != x || x < -10 {
+			continue
+		}
+		got, want := geluGrad(x), f64.GeluGrad(float64(x))
+		if x > 11 {
+			want = 1 // the float64 formula has inf times 0 at the largest
+		}
+		near = max(near, math.Abs(float64(got)-want)*0x1p23)
+		if x < -2 {
+			tail = max(tail, f64.ULP(got, want))
+		}
+	}
+	t.Logf("one in %d: at most %.4f * 2^-23, below -2 at most %.4f ulp", step, near, tail)
+	if !(near <= 2.5) || !(tail <= 6) {
+		t.Errorf("%.4f * 2^-23, %.4f ulp", near, tail)
 	}
 }

@@ -46,7 +46,7 @@ func (e *Engine) BiasBackward(dbias, dy []float32, rows, dim int, accumulate boo
 func refBiasBackward(e *Engine, a *rowsArgs) {
 	e.pool.run(e, a.dim, func(e *Engine, _, j int) {
 		a := &e.args.rows
-		f := startFold(a.bias[j], a.accumulate)
+		f := foldFrom(a.bias[j], a.accumulate)
 		for row := range a.rows {
 			*f.at(row) += a.x[row*a.dim+j]
 		}

@@ -61,12 +61,13 @@ type colFold struct {
 	open, any  bool
 }
 
-// startFold returns an empty fold, or one that goes on from total.
-func startFold(total float32, accumulate bool) colFold {
-	if accumulate {
-		return colFold{total: total, any: true}
+// foldFrom is a fold that begins with the total of earlier blocks if there were
+// any, and an empty one otherwise.
+func foldFrom(total float32, any bool) colFold {
+	if !any {
+		return colFold{}
 	}
-	return colFold{}
+	return colFold{total: total, any: true}
 }
 
 // at moves to the block that holds term i and returns the accumulator to update.

@@ -55,6 +55,18 @@ func neonNormDot(dy, gain, x *float32, n int, r float32, lanes *[16]float32)
 // neonNormGrad sets dgain = fma(dy, h, dgain) and dx = fma(-h, c, dy*gain)*r, h = x*r.
 func neonNormGrad(dx, dgain, dy, gain, x *float32, n int, r, c float32)
 
+// neonCenterDot folds lane = fma(d, d, lane), d = x-mean.
+func neonCenterDot(x *float32, n int, mean float32, lanes *[16]float32)
+
+// neonCenterNorm sets y = fma((x-mean)*r, gain, bias).
+func neonCenterNorm(y, x, gain, bias *float32, n int, mean, r float32)
+
+// neonLayerDots folds sum = sum + d and dot = fma(d, (x-mean)*r, dot), d = dy*gain.
+func neonLayerDots(dy, gain, x *float32, n int, mean, r float32, sums, dots *[16]float32)
+
+// neonLayerGrad sets dgain = fma(dy, h, dgain), dbias += dy and dx = fma(-h, c, dy*gain-b)*r, h = (x-mean)*r.
+func neonLayerGrad(dx, dgain, dbias, dy, gain, x *float32, n int, mean, r, b, c float32)
+
 // neonRope rotates heads of 2*16*n elements; sign is xored into sin.
 func neonRope(y, x, cos, sin *float32, n, heads int, sign *[16]uint32)
 
@@ -73,5 +85,23 @@ func neonSwiGLU(y, gate, up *float32, n int)
 // neonSwiGLUGrad sets dup = dy*a and dgate = (dy*up)*fma(a, 1-s, s), s = sigmoid(gate), a = silu(gate).
 func neonSwiGLUGrad(dgate, dup, dy, gate, up *float32, n int)
 
+// neonReLU sets y = +0 where x < 0 and x elsewhere.
+func neonReLU(y, x *float32, n int)
+
+// neonReLUGrad sets dx = dy where x > 0, +0 where x <= 0, x where it is NaN.
+func neonReLUGrad(dx, dy, x *float32, n int)
+
+// neonGELU sets y = gelu(x).
+func neonGELU(y, x *float32, n int)
+
+// neonGELUGrad sets dx = dy*gelu'(x).
+func neonGELUGrad(dx, dy, x *float32, n int)
+
+// neonTakeMax replaces y by x and index by at where y is a number that x does not stay below or equal.
+func neonTakeMax(y *float32, index *int32, x *float32, n int, at int32)
+
 // neonAdamW does one AdamW step; c holds beta1, 1-beta1, beta2, 1-beta2, corr1, corr2, eps, decay, lr.
 func neonAdamW(p, grad, m, v *float32, n int, c *[9]float32)
+
+// neonPause waits for n short moments, n at least 1.
+func neonPause(n int)

@@ -1166,6 +1166,251 @@ block:
 end:
 	RET
 
+TEXT ·neonCenterDot(SB), NOSPLIT, $0-32
+	MOVD x+0(FP), R0
+	MOVD n+8(FP), R1
+	MOVD lanes+24(FP), R2
+	FMOVS mean+16(FP), F0
+	VDUP V0.S[0], V0.S4
+	FMOVQ 0(R2), F1
+	FMOVQ 16(R2), F2
+	FMOVQ 32(R2), F3
+	FMOVQ 48(R2), F4
+	CBZ R1, end
+block:
+	FMOVQ 0(R0), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V5.S4, V1.S4
+	FMOVQ 16(R0), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V5.S4, V2.S4
+	FMOVQ 32(R0), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V5.S4, V3.S4
+	FMOVQ 48(R0), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	VFMLA V5.S4, V5.S4, V4.S4
+	ADD $64, R0
+	SUBS $1, R1, R1
+	BNE block
+end:
+	FMOVQ F1, 0(R2)
+	FMOVQ F2, 16(R2)
+	FMOVQ F3, 32(R2)
+	FMOVQ F4, 48(R2)
+	RET
+
+TEXT ·neonCenterNorm(SB), NOSPLIT, $0-48
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD gain+16(FP), R2
+	MOVD bias+24(FP), R3
+	MOVD n+32(FP), R4
+	FMOVS mean+40(FP), F0
+	VDUP V0.S[0], V0.S4
+	FMOVS r+44(FP), F1
+	VDUP V1.S[0], V1.S4
+	CBZ R4, end
+block:
+	FMOVQ 0(R1), F2
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ 0(R2), F3
+	FMOVQ 0(R3), F4
+	VFMLA V3.S4, V2.S4, V4.S4
+	FMOVQ F4, 0(R0)
+	FMOVQ 16(R1), F2
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ 16(R2), F3
+	FMOVQ 16(R3), F4
+	VFMLA V3.S4, V2.S4, V4.S4
+	FMOVQ F4, 16(R0)
+	FMOVQ 32(R1), F2
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ 32(R2), F3
+	FMOVQ 32(R3), F4
+	VFMLA V3.S4, V2.S4, V4.S4
+	FMOVQ F4, 32(R0)
+	FMOVQ 48(R1), F2
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	FMOVQ 48(R2), F3
+	FMOVQ 48(R3), F4
+	VFMLA V3.S4, V2.S4, V4.S4
+	FMOVQ F4, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	SUBS $1, R4, R4
+	BNE block
+end:
+	RET
+
+TEXT ·neonLayerDots(SB), NOSPLIT, $0-56
+	MOVD dy+0(FP), R0
+	MOVD gain+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R3
+	MOVD sums+40(FP), R4
+	MOVD dots+48(FP), R5
+	FMOVS mean+32(FP), F0
+	VDUP V0.S[0], V0.S4
+	FMOVS r+36(FP), F1
+	VDUP V1.S[0], V1.S4
+	FMOVQ 0(R4), F2
+	FMOVQ 16(R4), F3
+	FMOVQ 32(R4), F4
+	FMOVQ 48(R4), F5
+	FMOVQ 0(R5), F6
+	FMOVQ 16(R5), F7
+	FMOVQ 32(R5), F8
+	FMOVQ 48(R5), F9
+	CBZ R3, end
+block:
+	FMOVQ 0(R0), F10
+	FMOVQ 0(R1), F11
+	FMOVQ 0(R2), F12
+	WORD $0x4ea0d58c // fsub v12.4s, v12.4s, v0.4s
+	WORD $0x6e21dd8c // fmul v12.4s, v12.4s, v1.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	VFMLA V12.S4, V10.S4, V6.S4
+	FMOVQ 16(R0), F10
+	FMOVQ 16(R1), F11
+	FMOVQ 16(R2), F12
+	WORD $0x4ea0d58c // fsub v12.4s, v12.4s, v0.4s
+	WORD $0x6e21dd8c // fmul v12.4s, v12.4s, v1.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ad463 // fadd v3.4s, v3.4s, v10.4s
+	VFMLA V12.S4, V10.S4, V7.S4
+	FMOVQ 32(R0), F10
+	FMOVQ 32(R1), F11
+	FMOVQ 32(R2), F12
+	WORD $0x4ea0d58c // fsub v12.4s, v12.4s, v0.4s
+	WORD $0x6e21dd8c // fmul v12.4s, v12.4s, v1.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	VFMLA V12.S4, V10.S4, V8.S4
+	FMOVQ 48(R0), F10
+	FMOVQ 48(R1), F11
+	FMOVQ 48(R2), F12
+	WORD $0x4ea0d58c // fsub v12.4s, v12.4s, v0.4s
+	WORD $0x6e21dd8c // fmul v12.4s, v12.4s, v1.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ad4a5 // fadd v5.4s, v5.4s, v10.4s
+	VFMLA V12.S4, V10.S4, V9.S4
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $1, R3, R3
+	BNE block
+end:
+	FMOVQ F2, 0(R4)
+	FMOVQ F3, 16(R4)
+	FMOVQ F4, 32(R4)
+	FMOVQ F5, 48(R4)
+	FMOVQ F6, 0(R5)
+	FMOVQ F7, 16(R5)
+	FMOVQ F8, 32(R5)
+	FMOVQ F9, 48(R5)
+	RET
+
+TEXT ·neonLayerGrad(SB), NOSPLIT, $0-72
+	MOVD dx+0(FP), R0
+	MOVD dgain+8(FP), R1
+	MOVD dbias+16(FP), R2
+	MOVD dy+24(FP), R3
+	MOVD gain+32(FP), R4
+	MOVD x+40(FP), R5
+	MOVD n+48(FP), R6
+	FMOVS mean+56(FP), F0
+	VDUP V0.S[0], V0.S4
+	FMOVS r+60(FP), F1
+	VDUP V1.S[0], V1.S4
+	FMOVS b+64(FP), F2
+	VDUP V2.S[0], V2.S4
+	FMOVS c+68(FP), F3
+	VDUP V3.S[0], V3.S4
+	CBZ R6, end
+block:
+	FMOVQ 0(R5), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	FMOVQ 0(R3), F4
+	FMOVQ 0(R1), F6
+	FMOVQ 0(R2), F7
+	VFMLA V5.S4, V4.S4, V6.S4
+	WORD $0x4e24d4e7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 0(R1)
+	FMOVQ F7, 0(R2)
+	FMOVQ 0(R4), F6
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4ea2d484 // fsub v4.4s, v4.4s, v2.4s
+	VFMLS V3.S4, V5.S4, V4.S4
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	FMOVQ F4, 0(R0)
+	FMOVQ 16(R5), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	FMOVQ 16(R3), F4
+	FMOVQ 16(R1), F6
+	FMOVQ 16(R2), F7
+	VFMLA V5.S4, V4.S4, V6.S4
+	WORD $0x4e24d4e7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 16(R1)
+	FMOVQ F7, 16(R2)
+	FMOVQ 16(R4), F6
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4ea2d484 // fsub v4.4s, v4.4s, v2.4s
+	VFMLS V3.S4, V5.S4, V4.S4
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	FMOVQ F4, 16(R0)
+	FMOVQ 32(R5), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	FMOVQ 32(R3), F4
+	FMOVQ 32(R1), F6
+	FMOVQ 32(R2), F7
+	VFMLA V5.S4, V4.S4, V6.S4
+	WORD $0x4e24d4e7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 32(R1)
+	FMOVQ F7, 32(R2)
+	FMOVQ 32(R4), F6
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4ea2d484 // fsub v4.4s, v4.4s, v2.4s
+	VFMLS V3.S4, V5.S4, V4.S4
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	FMOVQ F4, 32(R0)
+	FMOVQ 48(R5), F5
+	WORD $0x4ea0d4a5 // fsub v5.4s, v5.4s, v0.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	FMOVQ 48(R3), F4
+	FMOVQ 48(R1), F6
+	FMOVQ 48(R2), F7
+	VFMLA V5.S4, V4.S4, V6.S4
+	WORD $0x4e24d4e7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 48(R1)
+	FMOVQ F7, 48(R2)
+	FMOVQ 48(R4), F6
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4ea2d484 // fsub v4.4s, v4.4s, v2.4s
+	VFMLS V3.S4, V5.S4, V4.S4
+	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
+	FMOVQ F4, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	ADD $64, R4
+	ADD $64, R5
+	SUBS $1, R6, R6
+	BNE block
+end:
+	RET
+
 TEXT ·neonRope(SB), NOSPLIT, $0-56
 	MOVD y+0(FP), R0
 	MOVD x+8(FP), R1
@@ -1662,25 +1907,25 @@ end:
 	RET
 
 TEXT ·neonSwiGLU(SB), NOSPLIT, $0-32
-	MOVW $0x3f800000, R25
-	VDUP R25, V31.S4
 	MOVW $0x4b400000, R25
-	VDUP R25, V30.S4
+	VDUP R25, V31.S4
 	MOVW $0x3fb8aa3b, R25
-	VDUP R25, V29.S4
+	VDUP R25, V30.S4
 	MOVW $0x3f317218, R25
-	VDUP R25, V28.S4
+	VDUP R25, V29.S4
 	MOVW $0xb102e308, R25
-	VDUP R25, V27.S4
+	VDUP R25, V28.S4
 	MOVW $0x3ab526a3, R25
-	VDUP R25, V26.S4
+	VDUP R25, V27.S4
 	MOVW $0x3c091cc3, R25
-	VDUP R25, V25.S4
+	VDUP R25, V26.S4
 	MOVW $0x3d2aac58, R25
-	VDUP R25, V24.S4
+	VDUP R25, V25.S4
 	MOVW $0x3e2aaa49, R25
-	VDUP R25, V23.S4
+	VDUP R25, V24.S4
 	MOVW $0x3efffffe, R25
+	VDUP R25, V23.S4
+	MOVW $0x3f800000, R25
 	VDUP R25, V22.S4
 	MOVW $0x00800000, R25
 	VDUP R25, V21.S4
@@ -1698,202 +1943,202 @@ TEXT ·neonSwiGLU(SB), NOSPLIT, $0-32
 block:
 	FMOVQ 0(R1), F0
 	FMOVQ 0(R2), F1
-	WORD $0x4ea0f80a // fabs v10.4s, v0.4s
-	WORD $0x6ea0f94a // fneg v10.4s, v10.4s
-	VMOV V30.B16, V11.B16
-	VFMLA V29.S4, V10.S4, V11.S4
-	WORD $0x4ebed56c // fsub v12.4s, v11.4s, v30.4s
-	VMOV V10.B16, V13.B16
-	VFMLS V28.S4, V12.S4, V13.S4
-	VFMLS V27.S4, V12.S4, V13.S4
-	VSHL $23, V11.S4, V11.S4
-	VMOV V25.B16, V4.B16
-	VFMLA V13.S4, V26.S4, V4.S4
-	VMOV V24.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V23.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V22.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V31.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V31.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VADD V11.S4, V12.S4, V4.S4
-	WORD $0x4eb53c8b // cmge v11.4s, v4.4s, v21.4s
-	VAND V11.B16, V4.B16, V4.B16
-	WORD $0x6eaae68b // fcmgt v11.4s, v20.4s, v10.4s
-	WORD $0x4e6b1c84 // bic v4.16b, v4.16b, v11.16b
-	WORD $0x6eb3e54b // fcmgt v11.4s, v10.4s, v19.4s
-	VBIT V11.B16, V18.B16, V4.B16
-	WORD $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	VBIF V11.B16, V10.B16, V4.B16
-	WORD $0x4e3fd485 // fadd v5.4s, v4.4s, v31.4s
-	WORD $0x4ebfd4a6 // fsub v6.4s, v5.4s, v31.4s
-	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
-	WORD $0x6e25ffe7 // fdiv v7.4s, v31.4s, v5.4s
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x6ea0e54a // fcmgt v10.4s, v10.4s, v0.4s
-	VMOV V31.B16, V8.B16
-	VBIT V10.B16, V4.B16, V8.B16
-	WORD $0x6e27dd09 // fmul v9.4s, v8.4s, v7.4s
-	VMOV V8.B16, V10.B16
-	VFMLS V5.S4, V9.S4, V10.S4
-	VFMLS V6.S4, V9.S4, V10.S4
-	WORD $0x6e27dd47 // fmul v7.4s, v10.4s, v7.4s
-	WORD $0x4e27d522 // fadd v2.4s, v9.4s, v7.4s
-	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
-	VFMLA V9.S4, V0.S4, V3.S4
+	WORD $0x4ea0f808 // fabs v8.4s, v0.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	VMOV V31.B16, V9.B16
+	VFMLA V30.S4, V8.S4, V9.S4
+	WORD $0x4ebfd52a // fsub v10.4s, v9.4s, v31.4s
+	VMOV V8.B16, V11.B16
+	VFMLS V29.S4, V10.S4, V11.S4
+	VFMLS V28.S4, V10.S4, V11.S4
+	VSHL $23, V9.S4, V9.S4
+	VMOV V26.B16, V4.B16
+	VFMLA V11.S4, V27.S4, V4.S4
+	VMOV V25.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V24.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V23.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V22.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V22.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VADD V9.S4, V10.S4, V4.S4
+	WORD $0x4eb53c89 // cmge v9.4s, v4.4s, v21.4s
+	VAND V9.B16, V4.B16, V4.B16
+	WORD $0x6ea8e689 // fcmgt v9.4s, v20.4s, v8.4s
+	WORD $0x4e691c84 // bic v4.16b, v4.16b, v9.16b
+	WORD $0x6eb3e509 // fcmgt v9.4s, v8.4s, v19.4s
+	VBIT V9.B16, V18.B16, V4.B16
+	WORD $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	VBIF V9.B16, V8.B16, V4.B16
+	WORD $0x4e36d488 // fadd v8.4s, v4.4s, v22.4s
+	WORD $0x6e28fec7 // fdiv v7.4s, v22.4s, v8.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VMOV V22.B16, V9.B16
+	VBIT V6.B16, V4.B16, V9.B16
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	VMOV V9.B16, V6.B16
+	VFMLS V8.S4, V5.S4, V6.S4
+	WORD $0x4eb6d509 // fsub v9.4s, v8.4s, v22.4s
+	WORD $0x4ea9d489 // fsub v9.4s, v4.4s, v9.4s
+	VFMLS V9.S4, V5.S4, V6.S4
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e26d4a2 // fadd v2.4s, v5.4s, v6.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	VFMLA V5.S4, V0.S4, V3.S4
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
 	FMOVQ F3, 0(R0)
 	FMOVQ 16(R1), F0
 	FMOVQ 16(R2), F1
-	WORD $0x4ea0f80a // fabs v10.4s, v0.4s
-	WORD $0x6ea0f94a // fneg v10.4s, v10.4s
-	VMOV V30.B16, V11.B16
-	VFMLA V29.S4, V10.S4, V11.S4
-	WORD $0x4ebed56c // fsub v12.4s, v11.4s, v30.4s
-	VMOV V10.B16, V13.B16
-	VFMLS V28.S4, V12.S4, V13.S4
-	VFMLS V27.S4, V12.S4, V13.S4
-	VSHL $23, V11.S4, V11.S4
-	VMOV V25.B16, V4.B16
-	VFMLA V13.S4, V26.S4, V4.S4
-	VMOV V24.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V23.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V22.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V31.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V31.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VADD V11.S4, V12.S4, V4.S4
-	WORD $0x4eb53c8b // cmge v11.4s, v4.4s, v21.4s
-	VAND V11.B16, V4.B16, V4.B16
-	WORD $0x6eaae68b // fcmgt v11.4s, v20.4s, v10.4s
-	WORD $0x4e6b1c84 // bic v4.16b, v4.16b, v11.16b
-	WORD $0x6eb3e54b // fcmgt v11.4s, v10.4s, v19.4s
-	VBIT V11.B16, V18.B16, V4.B16
-	WORD $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	VBIF V11.B16, V10.B16, V4.B16
-	WORD $0x4e3fd485 // fadd v5.4s, v4.4s, v31.4s
-	WORD $0x4ebfd4a6 // fsub v6.4s, v5.4s, v31.4s
-	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
-	WORD $0x6e25ffe7 // fdiv v7.4s, v31.4s, v5.4s
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x6ea0e54a // fcmgt v10.4s, v10.4s, v0.4s
-	VMOV V31.B16, V8.B16
-	VBIT V10.B16, V4.B16, V8.B16
-	WORD $0x6e27dd09 // fmul v9.4s, v8.4s, v7.4s
-	VMOV V8.B16, V10.B16
-	VFMLS V5.S4, V9.S4, V10.S4
-	VFMLS V6.S4, V9.S4, V10.S4
-	WORD $0x6e27dd47 // fmul v7.4s, v10.4s, v7.4s
-	WORD $0x4e27d522 // fadd v2.4s, v9.4s, v7.4s
-	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
-	VFMLA V9.S4, V0.S4, V3.S4
+	WORD $0x4ea0f808 // fabs v8.4s, v0.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	VMOV V31.B16, V9.B16
+	VFMLA V30.S4, V8.S4, V9.S4
+	WORD $0x4ebfd52a // fsub v10.4s, v9.4s, v31.4s
+	VMOV V8.B16, V11.B16
+	VFMLS V29.S4, V10.S4, V11.S4
+	VFMLS V28.S4, V10.S4, V11.S4
+	VSHL $23, V9.S4, V9.S4
+	VMOV V26.B16, V4.B16
+	VFMLA V11.S4, V27.S4, V4.S4
+	VMOV V25.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V24.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V23.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V22.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V22.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VADD V9.S4, V10.S4, V4.S4
+	WORD $0x4eb53c89 // cmge v9.4s, v4.4s, v21.4s
+	VAND V9.B16, V4.B16, V4.B16
+	WORD $0x6ea8e689 // fcmgt v9.4s, v20.4s, v8.4s
+	WORD $0x4e691c84 // bic v4.16b, v4.16b, v9.16b
+	WORD $0x6eb3e509 // fcmgt v9.4s, v8.4s, v19.4s
+	VBIT V9.B16, V18.B16, V4.B16
+	WORD $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	VBIF V9.B16, V8.B16, V4.B16
+	WORD $0x4e36d488 // fadd v8.4s, v4.4s, v22.4s
+	WORD $0x6e28fec7 // fdiv v7.4s, v22.4s, v8.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VMOV V22.B16, V9.B16
+	VBIT V6.B16, V4.B16, V9.B16
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	VMOV V9.B16, V6.B16
+	VFMLS V8.S4, V5.S4, V6.S4
+	WORD $0x4eb6d509 // fsub v9.4s, v8.4s, v22.4s
+	WORD $0x4ea9d489 // fsub v9.4s, v4.4s, v9.4s
+	VFMLS V9.S4, V5.S4, V6.S4
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e26d4a2 // fadd v2.4s, v5.4s, v6.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	VFMLA V5.S4, V0.S4, V3.S4
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
 	FMOVQ F3, 16(R0)
 	FMOVQ 32(R1), F0
 	FMOVQ 32(R2), F1
-	WORD $0x4ea0f80a // fabs v10.4s, v0.4s
-	WORD $0x6ea0f94a // fneg v10.4s, v10.4s
-	VMOV V30.B16, V11.B16
-	VFMLA V29.S4, V10.S4, V11.S4
-	WORD $0x4ebed56c // fsub v12.4s, v11.4s, v30.4s
-	VMOV V10.B16, V13.B16
-	VFMLS V28.S4, V12.S4, V13.S4
-	VFMLS V27.S4, V12.S4, V13.S4
-	VSHL $23, V11.S4, V11.S4
-	VMOV V25.B16, V4.B16
-	VFMLA V13.S4, V26.S4, V4.S4
-	VMOV V24.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V23.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V22.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V31.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V31.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VADD V11.S4, V12.S4, V4.S4
-	WORD $0x4eb53c8b // cmge v11.4s, v4.4s, v21.4s
-	VAND V11.B16, V4.B16, V4.B16
-	WORD $0x6eaae68b // fcmgt v11.4s, v20.4s, v10.4s
-	WORD $0x4e6b1c84 // bic v4.16b, v4.16b, v11.16b
-	WORD $0x6eb3e54b // fcmgt v11.4s, v10.4s, v19.4s
-	VBIT V11.B16, V18.B16, V4.B16
-	WORD $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	VBIF V11.B16, V10.B16, V4.B16
-	WORD $0x4e3fd485 // fadd v5.4s, v4.4s, v31.4s
-	WORD $0x4ebfd4a6 // fsub v6.4s, v5.4s, v31.4s
-	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
-	WORD $0x6e25ffe7 // fdiv v7.4s, v31.4s, v5.4s
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x6ea0e54a // fcmgt v10.4s, v10.4s, v0.4s
-	VMOV V31.B16, V8.B16
-	VBIT V10.B16, V4.B16, V8.B16
-	WORD $0x6e27dd09 // fmul v9.4s, v8.4s, v7.4s
-	VMOV V8.B16, V10.B16
-	VFMLS V5.S4, V9.S4, V10.S4
-	VFMLS V6.S4, V9.S4, V10.S4
-	WORD $0x6e27dd47 // fmul v7.4s, v10.4s, v7.4s
-	WORD $0x4e27d522 // fadd v2.4s, v9.4s, v7.4s
-	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
-	VFMLA V9.S4, V0.S4, V3.S4
+	WORD $0x4ea0f808 // fabs v8.4s, v0.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	VMOV V31.B16, V9.B16
+	VFMLA V30.S4, V8.S4, V9.S4
+	WORD $0x4ebfd52a // fsub v10.4s, v9.4s, v31.4s
+	VMOV V8.B16, V11.B16
+	VFMLS V29.S4, V10.S4, V11.S4
+	VFMLS V28.S4, V10.S4, V11.S4
+	VSHL $23, V9.S4, V9.S4
+	VMOV V26.B16, V4.B16
+	VFMLA V11.S4, V27.S4, V4.S4
+	VMOV V25.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V24.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V23.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V22.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V22.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VADD V9.S4, V10.S4, V4.S4
+	WORD $0x4eb53c89 // cmge v9.4s, v4.4s, v21.4s
+	VAND V9.B16, V4.B16, V4.B16
+	WORD $0x6ea8e689 // fcmgt v9.4s, v20.4s, v8.4s
+	WORD $0x4e691c84 // bic v4.16b, v4.16b, v9.16b
+	WORD $0x6eb3e509 // fcmgt v9.4s, v8.4s, v19.4s
+	VBIT V9.B16, V18.B16, V4.B16
+	WORD $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	VBIF V9.B16, V8.B16, V4.B16
+	WORD $0x4e36d488 // fadd v8.4s, v4.4s, v22.4s
+	WORD $0x6e28fec7 // fdiv v7.4s, v22.4s, v8.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VMOV V22.B16, V9.B16
+	VBIT V6.B16, V4.B16, V9.B16
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	VMOV V9.B16, V6.B16
+	VFMLS V8.S4, V5.S4, V6.S4
+	WORD $0x4eb6d509 // fsub v9.4s, v8.4s, v22.4s
+	WORD $0x4ea9d489 // fsub v9.4s, v4.4s, v9.4s
+	VFMLS V9.S4, V5.S4, V6.S4
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e26d4a2 // fadd v2.4s, v5.4s, v6.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	VFMLA V5.S4, V0.S4, V3.S4
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
 	FMOVQ F3, 32(R0)
 	FMOVQ 48(R1), F0
 	FMOVQ 48(R2), F1
-	WORD $0x4ea0f80a // fabs v10.4s, v0.4s
-	WORD $0x6ea0f94a // fneg v10.4s, v10.4s
-	VMOV V30.B16, V11.B16
-	VFMLA V29.S4, V10.S4, V11.S4
-	WORD $0x4ebed56c // fsub v12.4s, v11.4s, v30.4s
-	VMOV V10.B16, V13.B16
-	VFMLS V28.S4, V12.S4, V13.S4
-	VFMLS V27.S4, V12.S4, V13.S4
-	VSHL $23, V11.S4, V11.S4
-	VMOV V25.B16, V4.B16
-	VFMLA V13.S4, V26.S4, V4.S4
-	VMOV V24.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V23.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V22.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VMOV V31.B16, V4.B16
-	VFMLA V13.S4, V12.S4, V4.S4
-	VMOV V31.B16, V12.B16
-	VFMLA V13.S4, V4.S4, V12.S4
-	VADD V11.S4, V12.S4, V4.S4
-	WORD $0x4eb53c8b // cmge v11.4s, v4.4s, v21.4s
-	VAND V11.B16, V4.B16, V4.B16
-	WORD $0x6eaae68b // fcmgt v11.4s, v20.4s, v10.4s
-	WORD $0x4e6b1c84 // bic v4.16b, v4.16b, v11.16b
-	WORD $0x6eb3e54b // fcmgt v11.4s, v10.4s, v19.4s
-	VBIT V11.B16, V18.B16, V4.B16
-	WORD $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	VBIF V11.B16, V10.B16, V4.B16
-	WORD $0x4e3fd485 // fadd v5.4s, v4.4s, v31.4s
-	WORD $0x4ebfd4a6 // fsub v6.4s, v5.4s, v31.4s
-	WORD $0x4ea6d486 // fsub v6.4s, v4.4s, v6.4s
-	WORD $0x6e25ffe7 // fdiv v7.4s, v31.4s, v5.4s
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x6ea0e54a // fcmgt v10.4s, v10.4s, v0.4s
-	VMOV V31.B16, V8.B16
-	VBIT V10.B16, V4.B16, V8.B16
-	WORD $0x6e27dd09 // fmul v9.4s, v8.4s, v7.4s
-	VMOV V8.B16, V10.B16
-	VFMLS V5.S4, V9.S4, V10.S4
-	VFMLS V6.S4, V9.S4, V10.S4
-	WORD $0x6e27dd47 // fmul v7.4s, v10.4s, v7.4s
-	WORD $0x4e27d522 // fadd v2.4s, v9.4s, v7.4s
-	WORD $0x6e27dc03 // fmul v3.4s, v0.4s, v7.4s
-	VFMLA V9.S4, V0.S4, V3.S4
+	WORD $0x4ea0f808 // fabs v8.4s, v0.4s
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	VMOV V31.B16, V9.B16
+	VFMLA V30.S4, V8.S4, V9.S4
+	WORD $0x4ebfd52a // fsub v10.4s, v9.4s, v31.4s
+	VMOV V8.B16, V11.B16
+	VFMLS V29.S4, V10.S4, V11.S4
+	VFMLS V28.S4, V10.S4, V11.S4
+	VSHL $23, V9.S4, V9.S4
+	VMOV V26.B16, V4.B16
+	VFMLA V11.S4, V27.S4, V4.S4
+	VMOV V25.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V24.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V23.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VMOV V22.B16, V4.B16
+	VFMLA V11.S4, V10.S4, V4.S4
+	VMOV V22.B16, V10.B16
+	VFMLA V11.S4, V4.S4, V10.S4
+	VADD V9.S4, V10.S4, V4.S4
+	WORD $0x4eb53c89 // cmge v9.4s, v4.4s, v21.4s
+	VAND V9.B16, V4.B16, V4.B16
+	WORD $0x6ea8e689 // fcmgt v9.4s, v20.4s, v8.4s
+	WORD $0x4e691c84 // bic v4.16b, v4.16b, v9.16b
+	WORD $0x6eb3e509 // fcmgt v9.4s, v8.4s, v19.4s
+	VBIT V9.B16, V18.B16, V4.B16
+	WORD $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	VBIF V9.B16, V8.B16, V4.B16
+	WORD $0x4e36d488 // fadd v8.4s, v4.4s, v22.4s
+	WORD $0x6e28fec7 // fdiv v7.4s, v22.4s, v8.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VMOV V22.B16, V9.B16
+	VBIT V6.B16, V4.B16, V9.B16
+	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
+	VMOV V9.B16, V6.B16
+	VFMLS V8.S4, V5.S4, V6.S4
+	WORD $0x4eb6d509 // fsub v9.4s, v8.4s, v22.4s
+	WORD $0x4ea9d489 // fsub v9.4s, v4.4s, v9.4s
+	VFMLS V9.S4, V5.S4, V6.S4
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e26d4a2 // fadd v2.4s, v5.4s, v6.4s
+	WORD $0x6e26dc03 // fmul v3.4s, v0.4s, v6.4s
+	VFMLA V5.S4, V0.S4, V3.S4
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
 	FMOVQ F3, 48(R0)
 	ADD $64, R0
@@ -1905,25 +2150,25 @@ end:
 	RET
 
 TEXT ·neonSwiGLUGrad(SB), NOSPLIT, $0-48
-	MOVW $0x3f800000, R25
-	VDUP R25, V31.S4
 	MOVW $0x4b400000, R25
-	VDUP R25, V30.S4
+	VDUP R25, V31.S4
 	MOVW $0x3fb8aa3b, R25
-	VDUP R25, V29.S4
+	VDUP R25, V30.S4
 	MOVW $0x3f317218, R25
-	VDUP R25, V28.S4
+	VDUP R25, V29.S4
 	MOVW $0xb102e308, R25
-	VDUP R25, V27.S4
+	VDUP R25, V28.S4
 	MOVW $0x3ab526a3, R25
-	VDUP R25, V26.S4
+	VDUP R25, V27.S4
 	MOVW $0x3c091cc3, R25
-	VDUP R25, V25.S4
+	VDUP R25, V26.S4
 	MOVW $0x3d2aac58, R25
-	VDUP R25, V24.S4
+	VDUP R25, V25.S4
 	MOVW $0x3e2aaa49, R25
-	VDUP R25, V23.S4
+	VDUP R25, V24.S4
 	MOVW $0x3efffffe, R25
+	VDUP R25, V23.S4
+	MOVW $0x3f800000, R25
 	VDUP R25, V22.S4
 	MOVW $0x00800000, R25
 	VDUP R25, V21.S4
@@ -1942,225 +2187,225 @@ TEXT ·neonSwiGLUGrad(SB), NOSPLIT, $0-48
 	CBZ R5, end
 block:
 	FMOVQ 0(R3), F0
-	WORD $0x4ea0f80b // fabs v11.4s, v0.4s
-	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
-	VMOV V30.B16, V12.B16
-	VFMLA V29.S4, V11.S4, V12.S4
-	WORD $0x4ebed58d // fsub v13.4s, v12.4s, v30.4s
-	VMOV V11.B16, V14.B16
-	VFMLS V28.S4, V13.S4, V14.S4
-	VFMLS V27.S4, V13.S4, V14.S4
-	VSHL $23, V12.S4, V12.S4
-	VMOV V25.B16, V5.B16
-	VFMLA V14.S4, V26.S4, V5.S4
-	VMOV V24.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V23.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V22.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V31.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V31.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VADD V12.S4, V13.S4, V5.S4
-	WORD $0x4eb53cac // cmge v12.4s, v5.4s, v21.4s
-	VAND V12.B16, V5.B16, V5.B16
-	WORD $0x6eabe68c // fcmgt v12.4s, v20.4s, v11.4s
-	WORD $0x4e6c1ca5 // bic v5.16b, v5.16b, v12.16b
-	WORD $0x6eb3e56c // fcmgt v12.4s, v11.4s, v19.4s
-	VBIT V12.B16, V18.B16, V5.B16
-	WORD $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	VBIF V12.B16, V11.B16, V5.B16
-	WORD $0x4e3fd4a6 // fadd v6.4s, v5.4s, v31.4s
-	WORD $0x4ebfd4c7 // fsub v7.4s, v6.4s, v31.4s
-	WORD $0x4ea7d4a7 // fsub v7.4s, v5.4s, v7.4s
-	WORD $0x6e26ffe8 // fdiv v8.4s, v31.4s, v6.4s
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x6ea0e56b // fcmgt v11.4s, v11.4s, v0.4s
-	VMOV V31.B16, V9.B16
-	VBIT V11.B16, V5.B16, V9.B16
-	WORD $0x6e28dd2a // fmul v10.4s, v9.4s, v8.4s
-	VMOV V9.B16, V11.B16
-	VFMLS V6.S4, V10.S4, V11.S4
-	VFMLS V7.S4, V10.S4, V11.S4
-	WORD $0x6e28dd68 // fmul v8.4s, v11.4s, v8.4s
-	WORD $0x4e28d541 // fadd v1.4s, v10.4s, v8.4s
-	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
-	VFMLA V10.S4, V0.S4, V2.S4
+	WORD $0x4ea0f809 // fabs v9.4s, v0.4s
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	VMOV V31.B16, V10.B16
+	VFMLA V30.S4, V9.S4, V10.S4
+	WORD $0x4ebfd54b // fsub v11.4s, v10.4s, v31.4s
+	VMOV V9.B16, V12.B16
+	VFMLS V29.S4, V11.S4, V12.S4
+	VFMLS V28.S4, V11.S4, V12.S4
+	VSHL $23, V10.S4, V10.S4
+	VMOV V26.B16, V5.B16
+	VFMLA V12.S4, V27.S4, V5.S4
+	VMOV V25.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V24.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V23.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V22.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V22.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VADD V10.S4, V11.S4, V5.S4
+	WORD $0x4eb53caa // cmge v10.4s, v5.4s, v21.4s
+	VAND V10.B16, V5.B16, V5.B16
+	WORD $0x6ea9e68a // fcmgt v10.4s, v20.4s, v9.4s
+	WORD $0x4e6a1ca5 // bic v5.16b, v5.16b, v10.16b
+	WORD $0x6eb3e52a // fcmgt v10.4s, v9.4s, v19.4s
+	VBIT V10.B16, V18.B16, V5.B16
+	WORD $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	VBIF V10.B16, V9.B16, V5.B16
+	WORD $0x4e36d4a9 // fadd v9.4s, v5.4s, v22.4s
+	WORD $0x6e29fec8 // fdiv v8.4s, v22.4s, v9.4s
+	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6ea0e4e7 // fcmgt v7.4s, v7.4s, v0.4s
+	VMOV V22.B16, V10.B16
+	VBIT V7.B16, V5.B16, V10.B16
+	WORD $0x6e28dd46 // fmul v6.4s, v10.4s, v8.4s
+	VMOV V10.B16, V7.B16
+	VFMLS V9.S4, V6.S4, V7.S4
+	WORD $0x4eb6d52a // fsub v10.4s, v9.4s, v22.4s
+	WORD $0x4eaad4aa // fsub v10.4s, v5.4s, v10.4s
+	VFMLS V10.S4, V6.S4, V7.S4
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x4e27d4c1 // fadd v1.4s, v6.4s, v7.4s
+	WORD $0x6e27dc02 // fmul v2.4s, v0.4s, v7.4s
+	VFMLA V6.S4, V0.S4, V2.S4
 	FMOVQ 0(R2), F3
 	FMOVQ 0(R4), F4
 	WORD $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
 	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
-	WORD $0x4ea1d7e0 // fsub v0.4s, v31.4s, v1.4s
+	WORD $0x4ea1d6c0 // fsub v0.4s, v22.4s, v1.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
 	FMOVQ F3, 0(R1)
 	FMOVQ F4, 0(R0)
 	FMOVQ 16(R3), F0
-	WORD $0x4ea0f80b // fabs v11.4s, v0.4s
-	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
-	VMOV V30.B16, V12.B16
-	VFMLA V29.S4, V11.S4, V12.S4
-	WORD $0x4ebed58d // fsub v13.4s, v12.4s, v30.4s
-	VMOV V11.B16, V14.B16
-	VFMLS V28.S4, V13.S4, V14.S4
-	VFMLS V27.S4, V13.S4, V14.S4
-	VSHL $23, V12.S4, V12.S4
-	VMOV V25.B16, V5.B16
-	VFMLA V14.S4, V26.S4, V5.S4
-	VMOV V24.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V23.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V22.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V31.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V31.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VADD V12.S4, V13.S4, V5.S4
-	WORD $0x4eb53cac // cmge v12.4s, v5.4s, v21.4s
-	VAND V12.B16, V5.B16, V5.B16
-	WORD $0x6eabe68c // fcmgt v12.4s, v20.4s, v11.4s
-	WORD $0x4e6c1ca5 // bic v5.16b, v5.16b, v12.16b
-	WORD $0x6eb3e56c // fcmgt v12.4s, v11.4s, v19.4s
-	VBIT V12.B16, V18.B16, V5.B16
-	WORD $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	VBIF V12.B16, V11.B16, V5.B16
-	WORD $0x4e3fd4a6 // fadd v6.4s, v5.4s, v31.4s
-	WORD $0x4ebfd4c7 // fsub v7.4s, v6.4s, v31.4s
-	WORD $0x4ea7d4a7 // fsub v7.4s, v5.4s, v7.4s
-	WORD $0x6e26ffe8 // fdiv v8.4s, v31.4s, v6.4s
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x6ea0e56b // fcmgt v11.4s, v11.4s, v0.4s
-	VMOV V31.B16, V9.B16
-	VBIT V11.B16, V5.B16, V9.B16
-	WORD $0x6e28dd2a // fmul v10.4s, v9.4s, v8.4s
-	VMOV V9.B16, V11.B16
-	VFMLS V6.S4, V10.S4, V11.S4
-	VFMLS V7.S4, V10.S4, V11.S4
-	WORD $0x6e28dd68 // fmul v8.4s, v11.4s, v8.4s
-	WORD $0x4e28d541 // fadd v1.4s, v10.4s, v8.4s
-	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
-	VFMLA V10.S4, V0.S4, V2.S4
+	WORD $0x4ea0f809 // fabs v9.4s, v0.4s
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	VMOV V31.B16, V10.B16
+	VFMLA V30.S4, V9.S4, V10.S4
+	WORD $0x4ebfd54b // fsub v11.4s, v10.4s, v31.4s
+	VMOV V9.B16, V12.B16
+	VFMLS V29.S4, V11.S4, V12.S4
+	VFMLS V28.S4, V11.S4, V12.S4
+	VSHL $23, V10.S4, V10.S4
+	VMOV V26.B16, V5.B16
+	VFMLA V12.S4, V27.S4, V5.S4
+	VMOV V25.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V24.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V23.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V22.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V22.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VADD V10.S4, V11.S4, V5.S4
+	WORD $0x4eb53caa // cmge v10.4s, v5.4s, v21.4s
+	VAND V10.B16, V5.B16, V5.B16
+	WORD $0x6ea9e68a // fcmgt v10.4s, v20.4s, v9.4s
+	WORD $0x4e6a1ca5 // bic v5.16b, v5.16b, v10.16b
+	WORD $0x6eb3e52a // fcmgt v10.4s, v9.4s, v19.4s
+	VBIT V10.B16, V18.B16, V5.B16
+	WORD $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	VBIF V10.B16, V9.B16, V5.B16
+	WORD $0x4e36d4a9 // fadd v9.4s, v5.4s, v22.4s
+	WORD $0x6e29fec8 // fdiv v8.4s, v22.4s, v9.4s
+	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6ea0e4e7 // fcmgt v7.4s, v7.4s, v0.4s
+	VMOV V22.B16, V10.B16
+	VBIT V7.B16, V5.B16, V10.B16
+	WORD $0x6e28dd46 // fmul v6.4s, v10.4s, v8.4s
+	VMOV V10.B16, V7.B16
+	VFMLS V9.S4, V6.S4, V7.S4
+	WORD $0x4eb6d52a // fsub v10.4s, v9.4s, v22.4s
+	WORD $0x4eaad4aa // fsub v10.4s, v5.4s, v10.4s
+	VFMLS V10.S4, V6.S4, V7.S4
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x4e27d4c1 // fadd v1.4s, v6.4s, v7.4s
+	WORD $0x6e27dc02 // fmul v2.4s, v0.4s, v7.4s
+	VFMLA V6.S4, V0.S4, V2.S4
 	FMOVQ 16(R2), F3
 	FMOVQ 16(R4), F4
 	WORD $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
 	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
-	WORD $0x4ea1d7e0 // fsub v0.4s, v31.4s, v1.4s
+	WORD $0x4ea1d6c0 // fsub v0.4s, v22.4s, v1.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
 	FMOVQ F3, 16(R1)
 	FMOVQ F4, 16(R0)
 	FMOVQ 32(R3), F0
-	WORD $0x4ea0f80b // fabs v11.4s, v0.4s
-	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
-	VMOV V30.B16, V12.B16
-	VFMLA V29.S4, V11.S4, V12.S4
-	WORD $0x4ebed58d // fsub v13.4s, v12.4s, v30.4s
-	VMOV V11.B16, V14.B16
-	VFMLS V28.S4, V13.S4, V14.S4
-	VFMLS V27.S4, V13.S4, V14.S4
-	VSHL $23, V12.S4, V12.S4
-	VMOV V25.B16, V5.B16
-	VFMLA V14.S4, V26.S4, V5.S4
-	VMOV V24.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V23.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V22.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V31.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V31.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VADD V12.S4, V13.S4, V5.S4
-	WORD $0x4eb53cac // cmge v12.4s, v5.4s, v21.4s
-	VAND V12.B16, V5.B16, V5.B16
-	WORD $0x6eabe68c // fcmgt v12.4s, v20.4s, v11.4s
-	WORD $0x4e6c1ca5 // bic v5.16b, v5.16b, v12.16b
-	WORD $0x6eb3e56c // fcmgt v12.4s, v11.4s, v19.4s
-	VBIT V12.B16, V18.B16, V5.B16
-	WORD $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	VBIF V12.B16, V11.B16, V5.B16
-	WORD $0x4e3fd4a6 // fadd v6.4s, v5.4s, v31.4s
-	WORD $0x4ebfd4c7 // fsub v7.4s, v6.4s, v31.4s
-	WORD $0x4ea7d4a7 // fsub v7.4s, v5.4s, v7.4s
-	WORD $0x6e26ffe8 // fdiv v8.4s, v31.4s, v6.4s
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x6ea0e56b // fcmgt v11.4s, v11.4s, v0.4s
-	VMOV V31.B16, V9.B16
-	VBIT V11.B16, V5.B16, V9.B16
-	WORD $0x6e28dd2a // fmul v10.4s, v9.4s, v8.4s
-	VMOV V9.B16, V11.B16
-	VFMLS V6.S4, V10.S4, V11.S4
-	VFMLS V7.S4, V10.S4, V11.S4
-	WORD $0x6e28dd68 // fmul v8.4s, v11.4s, v8.4s
-	WORD $0x4e28d541 // fadd v1.4s, v10.4s, v8.4s
-	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
-	VFMLA V10.S4, V0.S4, V2.S4
+	WORD $0x4ea0f809 // fabs v9.4s, v0.4s
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	VMOV V31.B16, V10.B16
+	VFMLA V30.S4, V9.S4, V10.S4
+	WORD $0x4ebfd54b // fsub v11.4s, v10.4s, v31.4s
+	VMOV V9.B16, V12.B16
+	VFMLS V29.S4, V11.S4, V12.S4
+	VFMLS V28.S4, V11.S4, V12.S4
+	VSHL $23, V10.S4, V10.S4
+	VMOV V26.B16, V5.B16
+	VFMLA V12.S4, V27.S4, V5.S4
+	VMOV V25.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V24.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V23.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V22.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V22.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VADD V10.S4, V11.S4, V5.S4
+	WORD $0x4eb53caa // cmge v10.4s, v5.4s, v21.4s
+	VAND V10.B16, V5.B16, V5.B16
+	WORD $0x6ea9e68a // fcmgt v10.4s, v20.4s, v9.4s
+	WORD $0x4e6a1ca5 // bic v5.16b, v5.16b, v10.16b
+	WORD $0x6eb3e52a // fcmgt v10.4s, v9.4s, v19.4s
+	VBIT V10.B16, V18.B16, V5.B16
+	WORD $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	VBIF V10.B16, V9.B16, V5.B16
+	WORD $0x4e36d4a9 // fadd v9.4s, v5.4s, v22.4s
+	WORD $0x6e29fec8 // fdiv v8.4s, v22.4s, v9.4s
+	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6ea0e4e7 // fcmgt v7.4s, v7.4s, v0.4s
+	VMOV V22.B16, V10.B16
+	VBIT V7.B16, V5.B16, V10.B16
+	WORD $0x6e28dd46 // fmul v6.4s, v10.4s, v8.4s
+	VMOV V10.B16, V7.B16
+	VFMLS V9.S4, V6.S4, V7.S4
+	WORD $0x4eb6d52a // fsub v10.4s, v9.4s, v22.4s
+	WORD $0x4eaad4aa // fsub v10.4s, v5.4s, v10.4s
+	VFMLS V10.S4, V6.S4, V7.S4
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x4e27d4c1 // fadd v1.4s, v6.4s, v7.4s
+	WORD $0x6e27dc02 // fmul v2.4s, v0.4s, v7.4s
+	VFMLA V6.S4, V0.S4, V2.S4
 	FMOVQ 32(R2), F3
 	FMOVQ 32(R4), F4
 	WORD $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
 	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
-	WORD $0x4ea1d7e0 // fsub v0.4s, v31.4s, v1.4s
+	WORD $0x4ea1d6c0 // fsub v0.4s, v22.4s, v1.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
 	FMOVQ F3, 32(R1)
 	FMOVQ F4, 32(R0)
 	FMOVQ 48(R3), F0
-	WORD $0x4ea0f80b // fabs v11.4s, v0.4s
-	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
-	VMOV V30.B16, V12.B16
-	VFMLA V29.S4, V11.S4, V12.S4
-	WORD $0x4ebed58d // fsub v13.4s, v12.4s, v30.4s
-	VMOV V11.B16, V14.B16
-	VFMLS V28.S4, V13.S4, V14.S4
-	VFMLS V27.S4, V13.S4, V14.S4
-	VSHL $23, V12.S4, V12.S4
-	VMOV V25.B16, V5.B16
-	VFMLA V14.S4, V26.S4, V5.S4
-	VMOV V24.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V23.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V22.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VMOV V31.B16, V5.B16
-	VFMLA V14.S4, V13.S4, V5.S4
-	VMOV V31.B16, V13.B16
-	VFMLA V14.S4, V5.S4, V13.S4
-	VADD V12.S4, V13.S4, V5.S4
-	WORD $0x4eb53cac // cmge v12.4s, v5.4s, v21.4s
-	VAND V12.B16, V5.B16, V5.B16
-	WORD $0x6eabe68c // fcmgt v12.4s, v20.4s, v11.4s
-	WORD $0x4e6c1ca5 // bic v5.16b, v5.16b, v12.16b
-	WORD $0x6eb3e56c // fcmgt v12.4s, v11.4s, v19.4s
-	VBIT V12.B16, V18.B16, V5.B16
-	WORD $0x4e2be56c // fcmeq v12.4s, v11.4s, v11.4s
-	VBIF V12.B16, V11.B16, V5.B16
-	WORD $0x4e3fd4a6 // fadd v6.4s, v5.4s, v31.4s
-	WORD $0x4ebfd4c7 // fsub v7.4s, v6.4s, v31.4s
-	WORD $0x4ea7d4a7 // fsub v7.4s, v5.4s, v7.4s
-	WORD $0x6e26ffe8 // fdiv v8.4s, v31.4s, v6.4s
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x6ea0e56b // fcmgt v11.4s, v11.4s, v0.4s
-	VMOV V31.B16, V9.B16
-	VBIT V11.B16, V5.B16, V9.B16
-	WORD $0x6e28dd2a // fmul v10.4s, v9.4s, v8.4s
-	VMOV V9.B16, V11.B16
-	VFMLS V6.S4, V10.S4, V11.S4
-	VFMLS V7.S4, V10.S4, V11.S4
-	WORD $0x6e28dd68 // fmul v8.4s, v11.4s, v8.4s
-	WORD $0x4e28d541 // fadd v1.4s, v10.4s, v8.4s
-	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
-	VFMLA V10.S4, V0.S4, V2.S4
+	WORD $0x4ea0f809 // fabs v9.4s, v0.4s
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	VMOV V31.B16, V10.B16
+	VFMLA V30.S4, V9.S4, V10.S4
+	WORD $0x4ebfd54b // fsub v11.4s, v10.4s, v31.4s
+	VMOV V9.B16, V12.B16
+	VFMLS V29.S4, V11.S4, V12.S4
+	VFMLS V28.S4, V11.S4, V12.S4
+	VSHL $23, V10.S4, V10.S4
+	VMOV V26.B16, V5.B16
+	VFMLA V12.S4, V27.S4, V5.S4
+	VMOV V25.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V24.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V23.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VMOV V22.B16, V5.B16
+	VFMLA V12.S4, V11.S4, V5.S4
+	VMOV V22.B16, V11.B16
+	VFMLA V12.S4, V5.S4, V11.S4
+	VADD V10.S4, V11.S4, V5.S4
+	WORD $0x4eb53caa // cmge v10.4s, v5.4s, v21.4s
+	VAND V10.B16, V5.B16, V5.B16
+	WORD $0x6ea9e68a // fcmgt v10.4s, v20.4s, v9.4s
+	WORD $0x4e6a1ca5 // bic v5.16b, v5.16b, v10.16b
+	WORD $0x6eb3e52a // fcmgt v10.4s, v9.4s, v19.4s
+	VBIT V10.B16, V18.B16, V5.B16
+	WORD $0x4e29e52a // fcmeq v10.4s, v9.4s, v9.4s
+	VBIF V10.B16, V9.B16, V5.B16
+	WORD $0x4e36d4a9 // fadd v9.4s, v5.4s, v22.4s
+	WORD $0x6e29fec8 // fdiv v8.4s, v22.4s, v9.4s
+	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6ea0e4e7 // fcmgt v7.4s, v7.4s, v0.4s
+	VMOV V22.B16, V10.B16
+	VBIT V7.B16, V5.B16, V10.B16
+	WORD $0x6e28dd46 // fmul v6.4s, v10.4s, v8.4s
+	VMOV V10.B16, V7.B16
+	VFMLS V9.S4, V6.S4, V7.S4
+	WORD $0x4eb6d52a // fsub v10.4s, v9.4s, v22.4s
+	WORD $0x4eaad4aa // fsub v10.4s, v5.4s, v10.4s
+	VFMLS V10.S4, V6.S4, V7.S4
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x4e27d4c1 // fadd v1.4s, v6.4s, v7.4s
+	WORD $0x6e27dc02 // fmul v2.4s, v0.4s, v7.4s
+	VFMLA V6.S4, V0.S4, V2.S4
 	FMOVQ 48(R2), F3
 	FMOVQ 48(R4), F4
 	WORD $0x6e24dc64 // fmul v4.4s, v3.4s, v4.4s
 	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
-	WORD $0x4ea1d7e0 // fsub v0.4s, v31.4s, v1.4s
+	WORD $0x4ea1d6c0 // fsub v0.4s, v22.4s, v1.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	WORD $0x6e21dc84 // fmul v4.4s, v4.4s, v1.4s
 	FMOVQ F3, 48(R1)
@@ -2171,6 +2416,859 @@ block:
 	ADD $64, R3
 	ADD $64, R4
 	SUBS $1, R5, R5
+	BNE block
+end:
+	RET
+
+TEXT ·neonReLU(SB), NOSPLIT, $0-24
+	MOVW $0x00000000, R25
+	VDUP R25, V31.S4
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD n+16(FP), R2
+	CBZ R2, end
+block:
+	FMOVQ 0(R1), F0
+	WORD $0x6ea0e7e1 // fcmgt v1.4s, v31.4s, v0.4s
+	WORD $0x4e611c00 // bic v0.16b, v0.16b, v1.16b
+	FMOVQ F0, 0(R0)
+	FMOVQ 16(R1), F0
+	WORD $0x6ea0e7e1 // fcmgt v1.4s, v31.4s, v0.4s
+	WORD $0x4e611c00 // bic v0.16b, v0.16b, v1.16b
+	FMOVQ F0, 16(R0)
+	FMOVQ 32(R1), F0
+	WORD $0x6ea0e7e1 // fcmgt v1.4s, v31.4s, v0.4s
+	WORD $0x4e611c00 // bic v0.16b, v0.16b, v1.16b
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R1), F0
+	WORD $0x6ea0e7e1 // fcmgt v1.4s, v31.4s, v0.4s
+	WORD $0x4e611c00 // bic v0.16b, v0.16b, v1.16b
+	FMOVQ F0, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $1, R2, R2
+	BNE block
+end:
+	RET
+
+TEXT ·neonReLUGrad(SB), NOSPLIT, $0-32
+	MOVW $0x00000000, R25
+	VDUP R25, V31.S4
+	MOVD dx+0(FP), R0
+	MOVD dy+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R3
+	CBZ R3, end
+block:
+	FMOVQ 0(R2), F0
+	FMOVQ 0(R1), F1
+	WORD $0x6e20e7e2 // fcmge v2.4s, v31.4s, v0.4s
+	WORD $0x4e621c21 // bic v1.16b, v1.16b, v2.16b
+	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	VBIF V2.B16, V0.B16, V1.B16
+	FMOVQ F1, 0(R0)
+	FMOVQ 16(R2), F0
+	FMOVQ 16(R1), F1
+	WORD $0x6e20e7e2 // fcmge v2.4s, v31.4s, v0.4s
+	WORD $0x4e621c21 // bic v1.16b, v1.16b, v2.16b
+	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	VBIF V2.B16, V0.B16, V1.B16
+	FMOVQ F1, 16(R0)
+	FMOVQ 32(R2), F0
+	FMOVQ 32(R1), F1
+	WORD $0x6e20e7e2 // fcmge v2.4s, v31.4s, v0.4s
+	WORD $0x4e621c21 // bic v1.16b, v1.16b, v2.16b
+	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	VBIF V2.B16, V0.B16, V1.B16
+	FMOVQ F1, 32(R0)
+	FMOVQ 48(R2), F0
+	FMOVQ 48(R1), F1
+	WORD $0x6e20e7e2 // fcmge v2.4s, v31.4s, v0.4s
+	WORD $0x4e621c21 // bic v1.16b, v1.16b, v2.16b
+	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	VBIF V2.B16, V0.B16, V1.B16
+	FMOVQ F1, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $1, R3, R3
+	BNE block
+end:
+	RET
+
+TEXT ·neonGELU(SB), NOSPLIT, $0-24
+	MOVW $0xc1300000, R25
+	VDUP R25, V31.S4
+	MOVW $0x41300000, R25
+	VDUP R25, V30.S4
+	MOVW $0x3fcc4228, R25
+	VDUP R25, V29.S4
+	MOVW $0x3d922279, R25
+	VDUP R25, V28.S4
+	MOVW $0x344f50d9, R25
+	VDUP R25, V27.S4
+	MOVW $0x3124d8b5, R25
+	VDUP R25, V26.S4
+	MOVW $0x4b400000, R25
+	VDUP R25, V25.S4
+	MOVW $0x3fb8aa3b, R25
+	VDUP R25, V24.S4
+	MOVW $0x3f317218, R25
+	VDUP R25, V23.S4
+	MOVW $0xb102e308, R25
+	VDUP R25, V22.S4
+	MOVW $0x3ab526a3, R25
+	VDUP R25, V21.S4
+	MOVW $0x3c091cc3, R25
+	VDUP R25, V20.S4
+	MOVW $0x3d2aac58, R25
+	VDUP R25, V19.S4
+	MOVW $0x3e2aaa49, R25
+	VDUP R25, V18.S4
+	MOVW $0x3efffffe, R25
+	VDUP R25, V17.S4
+	MOVW $0x3f800000, R25
+	VDUP R25, V16.S4
+	MOVW $0x00800000, R25
+	VDUP R25, V15.S4
+	MOVW $0xc2af0000, R25
+	VDUP R25, V14.S4
+	MOVW $0x42b17217, R25
+	VDUP R25, V13.S4
+	MOVW $0x7f800000, R25
+	VDUP R25, V12.S4
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD n+16(FP), R2
+	CBZ R2, end
+block:
+	FMOVQ 0(R1), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	VFMLA V1.S4, V0.S4, V2.S4
+	FMOVQ 0(R1), F3
+	WORD $0x6e23e7c1 // fcmge v1.4s, v30.4s, v3.4s
+	VBIF V1.B16, V3.B16, V2.B16
+	FMOVQ F2, 0(R0)
+	FMOVQ 16(R1), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	VFMLA V1.S4, V0.S4, V2.S4
+	FMOVQ 16(R1), F3
+	WORD $0x6e23e7c1 // fcmge v1.4s, v30.4s, v3.4s
+	VBIF V1.B16, V3.B16, V2.B16
+	FMOVQ F2, 16(R0)
+	FMOVQ 32(R1), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	VFMLA V1.S4, V0.S4, V2.S4
+	FMOVQ 32(R1), F3
+	WORD $0x6e23e7c1 // fcmge v1.4s, v30.4s, v3.4s
+	VBIF V1.B16, V3.B16, V2.B16
+	FMOVQ F2, 32(R0)
+	FMOVQ 48(R1), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	VFMLA V1.S4, V0.S4, V2.S4
+	FMOVQ 48(R1), F3
+	WORD $0x6e23e7c1 // fcmge v1.4s, v30.4s, v3.4s
+	VBIF V1.B16, V3.B16, V2.B16
+	FMOVQ F2, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $1, R2, R2
+	BNE block
+end:
+	RET
+
+TEXT ·neonGELUGrad(SB), NOSPLIT, $0-32
+	MOVW $0xc1300000, R25
+	VDUP R25, V31.S4
+	MOVW $0x41300000, R25
+	VDUP R25, V30.S4
+	MOVW $0x3fcc4228, R25
+	VDUP R25, V29.S4
+	MOVW $0x3d922279, R25
+	VDUP R25, V28.S4
+	MOVW $0x344f50d9, R25
+	VDUP R25, V27.S4
+	MOVW $0x3124d8b5, R25
+	VDUP R25, V26.S4
+	MOVW $0x4b400000, R25
+	VDUP R25, V25.S4
+	MOVW $0x3fb8aa3b, R25
+	VDUP R25, V24.S4
+	MOVW $0x3f317218, R25
+	VDUP R25, V23.S4
+	MOVW $0xb102e308, R25
+	VDUP R25, V22.S4
+	MOVW $0x3ab526a3, R25
+	VDUP R25, V21.S4
+	MOVW $0x3c091cc3, R25
+	VDUP R25, V20.S4
+	MOVW $0x3d2aac58, R25
+	VDUP R25, V19.S4
+	MOVW $0x3e2aaa49, R25
+	VDUP R25, V18.S4
+	MOVW $0x3efffffe, R25
+	VDUP R25, V17.S4
+	MOVW $0x3f800000, R25
+	VDUP R25, V16.S4
+	MOVW $0x00800000, R25
+	VDUP R25, V15.S4
+	MOVW $0xc2af0000, R25
+	VDUP R25, V14.S4
+	MOVW $0x42b17217, R25
+	VDUP R25, V13.S4
+	MOVW $0x7f800000, R25
+	VDUP R25, V12.S4
+	MOVW $0x3fcc422a, R25
+	VDUP R25, V11.S4
+	MOVW $0x3e5b33b6, R25
+	VDUP R25, V10.S4
+	MOVD dx+0(FP), R0
+	MOVD dy+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R3
+	CBZ R3, end
+block:
+	FMOVQ 0(R2), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	VMOV V11.B16, V4.B16
+	VFMLA V2.S4, V10.S4, V4.S4
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	VMOV V16.B16, V0.B16
+	VFMLA V3.S4, V4.S4, V0.S4
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	FMOVQ 0(R2), F3
+	WORD $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	VBIF V2.B16, V3.B16, V1.B16
+	FMOVQ 0(R1), F3
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 0(R0)
+	FMOVQ 16(R2), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	VMOV V11.B16, V4.B16
+	VFMLA V2.S4, V10.S4, V4.S4
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	VMOV V16.B16, V0.B16
+	VFMLA V3.S4, V4.S4, V0.S4
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	FMOVQ 16(R2), F3
+	WORD $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	VBIF V2.B16, V3.B16, V1.B16
+	FMOVQ 16(R1), F3
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 16(R0)
+	FMOVQ 32(R2), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	VMOV V11.B16, V4.B16
+	VFMLA V2.S4, V10.S4, V4.S4
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	VMOV V16.B16, V0.B16
+	VFMLA V3.S4, V4.S4, V0.S4
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	FMOVQ 32(R2), F3
+	WORD $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	VBIF V2.B16, V3.B16, V1.B16
+	FMOVQ 32(R1), F3
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 32(R0)
+	FMOVQ 48(R2), F3
+	WORD $0x4e3fc460 // fmaxnm v0.4s, v3.4s, v31.4s
+	WORD $0x4ebec400 // fminnm v0.4s, v0.4s, v30.4s
+	WORD $0x6e20dc01 // fmul v1.4s, v0.4s, v0.4s
+	VMOV V29.B16, V2.B16
+	VFMLA V1.S4, V28.S4, V2.S4
+	WORD $0x4ea2d7a3 // fsub v3.4s, v29.4s, v2.4s
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	VFMLA V1.S4, V26.S4, V3.S4
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V1.S4
+	VFMLA V1.S4, V28.S4, V3.S4
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V0.S4, V5.S4
+	VFMLA V3.S4, V0.S4, V5.S4
+	WORD $0x4ea0f886 // fabs v6.4s, v4.4s
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	VMOV V25.B16, V7.B16
+	VFMLA V24.S4, V6.S4, V7.S4
+	WORD $0x4eb9d4e8 // fsub v8.4s, v7.4s, v25.4s
+	VMOV V6.B16, V9.B16
+	VFMLS V23.S4, V8.S4, V9.S4
+	VFMLS V22.S4, V8.S4, V9.S4
+	VSHL $23, V7.S4, V7.S4
+	VMOV V20.B16, V3.B16
+	VFMLA V9.S4, V21.S4, V3.S4
+	VMOV V19.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V18.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V17.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VMOV V16.B16, V3.B16
+	VFMLA V9.S4, V8.S4, V3.S4
+	VMOV V16.B16, V8.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VADD V7.S4, V8.S4, V3.S4
+	WORD $0x4eaf3c67 // cmge v7.4s, v3.4s, v15.4s
+	VAND V7.B16, V3.B16, V3.B16
+	WORD $0x6ea6e5c7 // fcmgt v7.4s, v14.4s, v6.4s
+	WORD $0x4e671c63 // bic v3.16b, v3.16b, v7.16b
+	WORD $0x6eade4c7 // fcmgt v7.4s, v6.4s, v13.4s
+	VBIT V7.B16, V12.B16, V3.B16
+	WORD $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	VBIF V7.B16, V6.B16, V3.B16
+	WORD $0x4e30d466 // fadd v6.4s, v3.4s, v16.4s
+	WORD $0x6e26fe04 // fdiv v4.4s, v16.4s, v6.4s
+	VEOR V2.B16, V2.B16, V2.B16
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	VMOV V16.B16, V7.B16
+	VBIT V2.B16, V3.B16, V7.B16
+	WORD $0x6e24dce1 // fmul v1.4s, v7.4s, v4.4s
+	VMOV V7.B16, V2.B16
+	VFMLS V6.S4, V1.S4, V2.S4
+	WORD $0x4eb0d4c7 // fsub v7.4s, v6.4s, v16.4s
+	WORD $0x4ea7d467 // fsub v7.4s, v3.4s, v7.4s
+	VFMLS V7.S4, V1.S4, V2.S4
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x6e24dc63 // fmul v3.4s, v3.4s, v4.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6ea0e4c6 // fcmgt v6.4s, v6.4s, v0.4s
+	VBIT V6.B16, V4.B16, V3.B16
+	VFMLA V3.S4, V5.S4, V2.S4
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	VMOV V11.B16, V4.B16
+	VFMLA V2.S4, V10.S4, V4.S4
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	VMOV V16.B16, V0.B16
+	VFMLA V3.S4, V4.S4, V0.S4
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	FMOVQ 48(R2), F3
+	WORD $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	VBIF V2.B16, V3.B16, V1.B16
+	FMOVQ 48(R1), F3
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	FMOVQ F1, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $1, R3, R3
+	BNE block
+end:
+	RET
+
+TEXT ·neonTakeMax(SB), NOSPLIT, $0-36
+	MOVD y+0(FP), R0
+	MOVD index+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R3
+	FMOVS at+32(FP), F0
+	VDUP V0.S[0], V0.S4
+	CBZ R3, end
+block:
+	FMOVQ 0(R0), F1
+	FMOVQ 0(R2), F2
+	FMOVQ 0(R1), F3
+	WORD $0x4e21e424 // fcmeq v4.4s, v1.4s, v1.4s
+	WORD $0x6e22e425 // fcmge v5.4s, v1.4s, v2.4s
+	WORD $0x4e651c84 // bic v4.16b, v4.16b, v5.16b
+	VBIT V4.B16, V2.B16, V1.B16
+	VBIT V4.B16, V0.B16, V3.B16
+	FMOVQ F1, 0(R0)
+	FMOVQ F3, 0(R1)
+	FMOVQ 16(R0), F1
+	FMOVQ 16(R2), F2
+	FMOVQ 16(R1), F3
+	WORD $0x4e21e424 // fcmeq v4.4s, v1.4s, v1.4s
+	WORD $0x6e22e425 // fcmge v5.4s, v1.4s, v2.4s
+	WORD $0x4e651c84 // bic v4.16b, v4.16b, v5.16b
+	VBIT V4.B16, V2.B16, V1.B16
+	VBIT V4.B16, V0.B16, V3.B16
+	FMOVQ F1, 16(R0)
+	FMOVQ F3, 16(R1)
+	FMOVQ 32(R0), F1
+	FMOVQ 32(R2), F2
+	FMOVQ 32(R1), F3
+	WORD $0x4e21e424 // fcmeq v4.4s, v1.4s, v1.4s
+	WORD $0x6e22e425 // fcmge v5.4s, v1.4s, v2.4s
+	WORD $0x4e651c84 // bic v4.16b, v4.16b, v5.16b
+	VBIT V4.B16, V2.B16, V1.B16
+	VBIT V4.B16, V0.B16, V3.B16
+	FMOVQ F1, 32(R0)
+	FMOVQ F3, 32(R1)
+	FMOVQ 48(R0), F1
+	FMOVQ 48(R2), F2
+	FMOVQ 48(R1), F3
+	WORD $0x4e21e424 // fcmeq v4.4s, v1.4s, v1.4s
+	WORD $0x6e22e425 // fcmge v5.4s, v1.4s, v2.4s
+	WORD $0x4e651c84 // bic v4.16b, v4.16b, v5.16b
+	VBIT V4.B16, V2.B16, V1.B16
+	VBIT V4.B16, V0.B16, V3.B16
+	FMOVQ F1, 48(R0)
+	FMOVQ F3, 48(R1)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $1, R3, R3
 	BNE block
 end:
 	RET
@@ -2315,4 +3413,12 @@ block:
 	SUBS $1, R4, R4
 	BNE block
 end:
+	RET
+
+TEXT ·neonPause(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R0
+again:
+	ISB $15
+	SUBS $1, R0, R0
+	BNE again
 	RET

@@ -80,13 +80,17 @@ func (a *layerArgs) save(row int, mean, rstd float32) {
 // The folds over rows are in blocks of 512. With accumulate the blocks are added
 // ascending to what dgain and dbias hold, so that calls on successive multiples
 // of 512 rows, all but the first accumulating, give the bits of one call;
-// without it dgain and dbias are overwritten.
+// without it dgain and dbias are overwritten. Both may be nil: then only dx is
+// computed.
 func (e *Engine) LayerNormBackward(dx, dgain, dbias, dy, x, gain, mean, rstd []float32, rows, dim int, accumulate bool) {
 	const kernel = "LayerNormBackward"
 	require(rows >= 0 && dim > 0, kernel, "bad dimension")
 	need(kernel, "dx", len(dx), rows*dim)
-	need(kernel, "dgain", len(dgain), dim)
-	need(kernel, "dbias", len(dbias), dim)
+	require((dgain == nil) == (dbias == nil), kernel, "only one of dgain and dbias is nil")
+	if dgain != nil {
+		need(kernel, "dgain", len(dgain), dim)
+		need(kernel, "dbias", len(dbias), dim)
+	}
 	need(kernel, "dy", len(dy), rows*dim)
 	need(kernel, "x", len(x), rows*dim)
 	need(kernel, "gain", len(gain), dim)
@@ -100,12 +104,14 @@ func (e *Engine) LayerNormBackward(dx, dgain, dbias, dy, x, gain, mean, rstd []f
 		e.vecLayerBackward(&e.args.layer)
 		return
 	}
-	e.pool.run(e, dim, func(e *Engine, _, j int) { refLayerGain(&e.args.layer, j) })
+	if dgain != nil {
+		e.pool.run(e, dim, func(e *Engine, _, j int) { refLayerGain(&e.args.layer, j) })
+	}
 	e.pool.run(e, rows, func(e *Engine, _, row int) { refLayerBackRow(&e.args.layer, row) })
 }
 
 func refLayerGain(a *layerArgs, j int) {
-	gain, bias := startFold(a.dgain[j], a.accumulate), startFold(a.dbias[j], a.accumulate)
+	gain, bias := foldFrom(a.dgain[j], a.accumulate), foldFrom(a.dbias[j], a.accumulate)
 	for row := range a.rows {
 		dy, h := a.dy[row*a.dim+j], float32((a.x[row*a.dim+j]-a.mean[row])*a.rstd[row])
 		acc := gain.at(row)

@@ -31,6 +31,9 @@ func TestLayerNormPaths(t *testing.T) {
 			if differ(dx, inPlace) >= 0 {
 				t.Fatalf("%s: backward in place differs", e.Path())
 			}
+			if e.LayerNormBackward(inPlace, nil, nil, dy, x, gain, mean, rstd, rows, d, accumulate); differ(dx, inPlace) >= 0 {
+				t.Fatalf("%s: dx alone differs", e.Path())
+			}
 			return [][]float32{y, mean, rstd, dx, only, dg, db}
 		})
 	})

@@ -21,4 +21,8 @@ var vectorNEON = vector{
 	mulMul: neonMulMul, normDot: neonNormDot, normGrad: neonNormGrad, rope: neonRope,
 	scaleMax: neonScaleMax, expSum: neonExpSum, softGrad: neonSoftmaxGrad,
 	swiglu: neonSwiGLU, swigluGrad: neonSwiGLUGrad, adamw: neonAdamW,
+	centerDot: neonCenterDot, centerNorm: neonCenterNorm, layerDots: neonLayerDots, layerGrad: neonLayerGrad,
+	relu: neonReLU, reluGrad: neonReLUGrad, gelu: neonGELU, geluGrad: neonGELUGrad, takeMax: neonTakeMax,
 }
+
+func pause(n int) { neonPause(n) }

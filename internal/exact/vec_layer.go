@@ -50,8 +50,10 @@ func (e *Engine) vecLayerBackward(a *layerArgs) {
 			e.vecLayerBackRow(a, row, dgain, dbias, w)
 		}
 	})
-	e.joinBlockRows(a.dgain[:a.dim], a.partGain, a.accumulate)
-	e.joinBlockRows(a.dbias[:a.dim], a.partBias, a.accumulate)
+	if a.dgain != nil {
+		e.joinBlockRows(a.dgain[:a.dim], a.partGain, a.accumulate)
+		e.joinBlockRows(a.dbias[:a.dim], a.partBias, a.accumulate)
+	}
 }
 
 // joinBlockRows ends column folds: dst, of the width of a row, is the sum of the

@@ -51,6 +51,8 @@ var table = map[string]entry{
 	"protocol":                   {row: leaf, what: "the vocabulary: run spec, messages, canonical encoding, digests, keys"},
 	"docs":                       {row: leaf, what: "the documentation, embedded"},
 	"internal/exact":             {row: leaf, what: "reproducible float32 kernels"},
+	"internal/exact/f64":         {row: leaf, what: "the kernels in plain float64, to measure against"},
+	"internal/exact/accuracy":    {row: support, what: "how far kernels are from float64, over fixed inputs"},
 	"internal/exact/asm":         {row: support, what: "generator of the assembly kernels of amd64"},
 	"internal/exact/asm/neon":    {row: support, what: "generator of the assembly kernels of arm64"},
 	"internal/delta":             {row: leaf, what: "pseudo-gradient codec", also: []string{"internal/exact", "protocol"}},

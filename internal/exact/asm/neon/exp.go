@@ -38,17 +38,22 @@ func (k *kernel) exp(p, x vreg) {
 	})
 }
 
-// sigmoidSilu is exact.sigmoidSilu.
-func (k *kernel) sigmoidSilu(sigmoid, silu, x vreg) {
+// expNegAbs sets p to exp(-|x|), x and p differing.
+func (k *kernel) expNegAbs(p, x vreg) {
 	k.scope(func() {
-		z, den, lost, inv, num, y, t := k.vec(), k.vec(), k.vec(), k.vec(), k.vec(), k.vec(), k.vec()
-		one := k.constant(1)
+		t := k.vec()
 		k.do2("fabs", t, x)
 		k.do2("fneg", t, t)
-		k.exp(z, t)
+		k.exp(p, t)
+	})
+}
+
+// logistic is exact.logistic, negative where x < 0; all arguments differ.
+func (k *kernel) logistic(y, d, inv, z, x vreg) {
+	k.scope(func() {
+		den, num := k.vec(), k.vec()
+		one, t, lost := k.constant(1), d, num // free where they are used
 		k.do("fadd", den, z, one)
-		k.do("fsub", lost, den, one)
-		k.do("fsub", lost, z, lost)
 		k.do("fdiv", inv, one, den)
 		k.zero(t)
 		k.do("fcmgt", t, t, x)
@@ -57,9 +62,19 @@ func (k *kernel) sigmoidSilu(sigmoid, silu, x vreg) {
 		k.do("fmul", y, num, inv)
 		k.move(t, num)
 		k.do("fmls", t, y, den)
+		k.do("fsub", lost, den, one)
+		k.do("fsub", lost, z, lost)
 		k.do("fmls", t, y, lost)
-		d := inv
 		k.do("fmul", d, t, inv)
+	})
+}
+
+// sigmoidSilu is exact.sigmoidSilu.
+func (k *kernel) sigmoidSilu(sigmoid, silu, x vreg) {
+	k.scope(func() {
+		z, y, d, inv := k.vec(), k.vec(), k.vec(), k.vec()
+		k.expNegAbs(z, x)
+		k.logistic(y, d, inv, z, x)
 		k.do("fadd", sigmoid, y, d)
 		k.do("fmul", silu, x, d)
 		k.do("fmla", silu, x, y)

@@ -49,7 +49,7 @@ func (f *file) kernel(name, signature, doc string) *kernel {
 	}
 	for _, field := range expr.(*ast.FuncType).Params.List {
 		size := 8
-		if id, ok := field.Type.(*ast.Ident); ok && id.Name == "float32" {
+		if id, ok := field.Type.(*ast.Ident); ok && (id.Name == "float32" || id.Name == "int32") {
 			size = 4
 		}
 		for _, name := range field.Names {
@@ -145,7 +145,7 @@ func (k *kernel) load(arg string) greg {
 	return r
 }
 
-// broadcast loads a float32 argument into all lanes.
+// broadcast loads a float32 or int32 argument into all lanes.
 func (k *kernel) broadcast(arg string) vreg {
 	v := k.vec()
 	k.line("FMOVS %s+%d(FP), %s", arg, k.offset(arg), v.f())

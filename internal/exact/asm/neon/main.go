@@ -42,9 +42,14 @@ func generate(pkg string) *file {
 	genTranspose(f)
 	genElementwise(f)
 	genNorm(f)
+	genLayerNorm(f)
 	genRope(f)
 	genSoftmax(f)
 	genSwiGLU(f)
+	genReLU(f)
+	genGELU(f)
+	genTakeMax(f)
 	genAdamW(f)
+	genPause(f)
 	return f
 }

@@ -28,7 +28,9 @@ var ops3 = map[string]op{
 	"fmul":   {word: 0x6e20dc00},
 	"fdiv":   {word: 0x6e20fc00},
 	"fmaxnm": {word: 0x4e20c400}, // the larger; a quiet NaN loses
+	"fminnm": {word: 0x4ea0c400}, // the smaller
 	"fcmeq":  {word: 0x4e20e400},
+	"fcmge":  {word: 0x6e20e400},
 	"fcmgt":  {word: 0x6ea0e400},
 	"cmge":   {word: 0x4ea03c00}, // n >= m as int32
 	"bic":    {word: 0x4e601c00}, // d = n and not m

@@ -10,7 +10,9 @@ func TestEncodings(t *testing.T) {
 		"fmul":   0x6e23dc41,
 		"fdiv":   0x6e23fc41,
 		"fmaxnm": 0x4e23c441,
+		"fminnm": 0x4ea3c441,
 		"fcmeq":  0x4e23e441,
+		"fcmge":  0x6e23e441,
 		"fcmgt":  0x6ea3e441,
 		"cmge":   0x4ea33c41,
 		"bic":    0x4e631c41, // bic v1.16b, v2.16b, v3.16b
