@@ -118,7 +118,7 @@ func (s *RunSpec) CheckChunks(seed Digest, peer PeerID, params int, shards []uin
 		}
 	}
 	chosen := pick(trained, DrawChunks(seed, peer, s.Verify.Chunks, uint32(len(trained))))
-	if s.Codec.Up == "sparse" {
+	if s.Codec.HasFeedback() {
 		chosen = append(chosen, pick(frozen, drawDistinct(seed, peer, "carried", s.Verify.Chunks, uint32(len(frozen))))...)
 		slices.Sort(chosen)
 	}

@@ -42,11 +42,18 @@ func unpackBytes(chunk []byte) (entries, error) {
 	if e.scale > maxHalf {
 		return entries{}, fmt.Errorf("%w: scale %04x", ErrNotCanonical, e.scale)
 	}
-	var used, wrong, peaks byte
-	for _, l := range e.level {
+	var used, wrong, peaks uint64
+	levels := e.level
+	for ; len(levels) >= 8; levels = levels[8:] {
+		l := binary.LittleEndian.Uint64(levels)
 		used |= l
-		wrong |= isZero(l ^ 0x80) // -128 is no level
-		peaks |= isZero(l^127) | isZero(l^0x81)
+		wrong |= zeroBytes(l ^ 0x80*each) // -128 is no level
+		peaks |= zeroBytes(l^127*each) | zeroBytes(l^0x81*each)
+	}
+	for _, l := range levels {
+		used |= uint64(l)
+		wrong |= zeroBytes(uint64(l)*each ^ 0x80*each)
+		peaks |= zeroBytes(uint64(l)*each^127*each) | zeroBytes(uint64(l)*each^0x81*each)
 	}
 	if wrong != 0 || e.scale == 0 && used != 0 || e.scale != 0 && peaks == 0 {
 		return entries{}, errLevels
@@ -54,5 +61,8 @@ func unpackBytes(chunk []byte) (entries, error) {
 	return e, nil
 }
 
-// isZero returns 1 for 0, else 0, without a branch.
-func isZero(b byte) byte { return byte((uint32(b) - 1) >> 31) }
+// each has a one in each of its bytes.
+const each = 0x0101010101010101
+
+// zeroBytes is zero exactly if no byte of x is.
+func zeroBytes(x uint64) uint64 { return (x - each) &^ x & (0x80 * each) }
