@@ -34,7 +34,7 @@ func (a answer) Open(ctx context.Context, r protocol.OpenRequest) (*protocol.Ope
 // is the committed one.
 func TestCheckPassesHonest(t *testing.T) {
 	for _, kind := range []string{"segment", "prefix"} {
-		for _, up := range []string{"sparse", "dense"} {
+		for _, up := range []string{"sparse", "dense", "rice", "int8"} {
 			t.Run(kind+"/"+up, func(t *testing.T) {
 				w := newWorld(t, 9000, kind, up, 2)
 				w.round(0, 6)

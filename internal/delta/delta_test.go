@@ -454,27 +454,18 @@ func TestGolden(t *testing.T) {
 
 // FuzzValidate checks that no payload makes the decoder panic and that a valid one is the only encoding of its values.
 func FuzzValidate(f *testing.F) {
-	ups := []string{"dense", "sparse", "rice", "int8", "masked"}
-	for i, up := range ups {
-		spec := topK(up, 20, 2)
-		p, err := mustNew(f, spec).Encode(nil, normals(1, 70), make([]float32, 70))
-		if err != nil {
-			f.Fatal(err)
+	for form := range byte(10) {
+		for _, n := range []int{70, 4100} {
+			p, err := mustNew(f, formOf(form, 20)).Encode(nil, normals(1, n), make([]float32, n))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(p, form, uint16(20), uint16(n))
 		}
-		f.Add(p, byte(i), uint16(20), uint16(70))
-		spec.ValueBits = 4
-		p, err = mustNew(f, spec).Encode(nil, normals(1, 4100), make([]float32, 4100))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(p, byte(i+len(ups)), uint16(20), uint16(4100))
 	}
 	f.Add(make([]byte, 8), byte(1), uint16(3), uint16(4096))
 	f.Fuzz(func(t *testing.T, payload []byte, form byte, k, n uint16) {
-		spec := topK(ups[int(form)%len(ups)], int(k)%(ChunkParams+1), 2+2*(int(form)/len(ups)%2))
-		if spec.Up == "int8" || spec.Up == "masked" {
-			spec.ValueBits = 0
-		}
+		spec := formOf(form, int(k))
 		c, err := New(spec)
 		if err != nil {
 			t.Skip()
