@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -127,6 +129,18 @@ func TestCheckOutcomes(t *testing.T) {
 				t.Fatalf("%s, %v, want %s", outcome, err, tt.want)
 			}
 		})
+	}
+}
+
+// Opened values that no encoder takes are the peer's fault, and no failure on this side.
+func TestChunkWithoutEncoding(t *testing.T) {
+	w := newWorld(t, 40, "segment", "sparse", 1)
+	task := w.round(0, 6)[0].task(Challenge{})
+	for _, x := range []float32{float32(math.NaN()), 1e30} {
+		bad, err := checkChunk(task, w.codec, &protocol.ChunkOpening{Theta: floatBytes(slices.Repeat([]float32{x}, 40))})
+		if bad == nil || err != nil {
+			t.Errorf("%v: %v, %v", x, bad, err)
+		}
 	}
 }
 

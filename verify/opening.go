@@ -169,7 +169,7 @@ func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err 
 	}
 	want, err := codec.EncodeChunk(nil, u, before, after)
 	switch {
-	case errors.Is(err, delta.ErrNotFinite):
+	case errors.Is(err, delta.ErrNotFinite), errors.Is(err, delta.ErrRange):
 		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, err), nil
 	case err != nil:
 		return nil, fmt.Errorf("codec chunk %d: %w", c.Index, err)
