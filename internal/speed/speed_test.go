@@ -2,6 +2,7 @@ package speed
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,31 @@ func TestProducts(t *testing.T) {
 		}
 		if len(ps) != 12 {
 			t.Errorf("%s: %d products, want 12: four layer shapes, three each", m.Name, len(ps))
+		}
+	}
+}
+
+// The operations counted are those of the products of all layers, and those of attention position by position.
+func TestFLOP(t *testing.T) {
+	for _, m := range Models() {
+		s := m.Shape
+		byName := map[string]float64{}
+		for _, p := range m.Products() {
+			byName[p.Name] = p.GFLOP() * 1e9 / float64(m.Rows())
+		}
+		of := func(layer string) (sum float64) {
+			for _, what := range []string{"y", "dx", "dw"} {
+				sum += byName[m.Name+" "+layer+" "+what]
+			}
+			return sum
+		}
+		attention := 0.0
+		for i := range s.Context {
+			attention += 3 * 2 * 2 * float64(s.Dim*(i+1)) / float64(s.Context) // q k and p v, over the keys up to i
+		}
+		want := float64(s.Layers)*(4*of("q")+2*of("gate")+of("down")+attention) + of("head")
+		if got := m.FLOP(); math.Abs(got/want-1) > 1e-12 {
+			t.Errorf("%s: %v, want %v", m.Name, got, want)
 		}
 	}
 }
