@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,7 +79,7 @@ type errorPair struct {
 }
 
 // accuracies measures the probes that make returns, once per seed.
-func (e *Env) accuracies(ctx context.Context, make func(*exact.Engine, *rand.Rand) []*probe, seeds int) (rows []Row, err error) {
+func (e *Env) accuracies(ctx context.Context, make func(*exact.Engine, *source) []*probe, seeds int) (rows []Row, err error) {
 	p, err := e.startPeer(ctx, accuracyScript)
 	if err != nil {
 		return nil, err
@@ -94,7 +93,7 @@ func (e *Env) accuracies(ctx context.Context, make func(*exact.Engine, *rand.Ran
 	var order []string
 	samples := map[string]*[2][]float64{}
 	for seed := range seeds {
-		for _, x := range make(eng, rand.New(rand.NewPCG(uint64(seed), 3))) {
+		for _, x := range make(eng, newSource(uint64(seed))) {
 			errs, err := e.errorsOf(p, x)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", x.Name, err)

@@ -20,8 +20,9 @@ type device struct {
 	theta []float32 // of round 0
 }
 
-// newDevice makes the device for a run on a code path. It fills in what the spec says of the data and the founder.
-func newDevice(spec protocol.RunSpec, path string, threads int) (*device, error) {
+// newDevice makes the device for a run on a code path. It fills in what the spec says of the data and the founder. The
+// choices say how steps are computed: weights and batches are those of the run without them.
+func newDevice(spec protocol.RunSpec, path string, threads int, choices ...func(*protocol.TrainSpec)) (*device, error) {
 	data, _, err := node.LoadCorpus(nil)
 	if err != nil {
 		return nil, err
@@ -31,6 +32,9 @@ func newDevice(spec protocol.RunSpec, path string, threads int) (*device, error)
 	run, err := spec.ID()
 	if err != nil {
 		return nil, err
+	}
+	for _, choose := range choices {
+		choose(&spec.Train)
 	}
 	set, err := trainer.NewDataset(data, spec.Data.Holdout)
 	if err != nil {

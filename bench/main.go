@@ -40,7 +40,9 @@ type commands struct {
 	List listCmd `cmd:"" help:"Name every figure."`
 	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
 
+	ParitySide paritySideCmd `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
 	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
+	TrainPart  trainPartCmd  `cmd:"" hidden:"" help:"One share of shard-memory and shard-step, in a process of its own."`
 }
 
 type listCmd struct{}

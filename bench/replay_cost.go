@@ -58,7 +58,7 @@ func (d *device) check(ctx context.Context, c *trainer.Contribution) (float64, e
 		return 0, err
 	}
 	start := time.Now()
-	from, err := trainer.OpenedState(o, d.Params())
+	from, err := trainer.OpenedState(o, d.Params(), d.Params())
 	if err != nil {
 		return 0, err
 	}

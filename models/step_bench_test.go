@@ -11,12 +11,14 @@ import (
 	"drystone/protocol"
 )
 
-// benchModels are the two decoders whose speed is published.
-var benchModels = []struct {
+type benchModel struct {
 	name  string
 	batch int
 	spec  protocol.ModelSpec
-}{
+}
+
+// benchModels are the two decoders whose speed is published.
+var benchModels = []benchModel{
 	{"llama-1m", 16, protocol.ModelSpec{Family: "llama", Dim: 128, Layers: 4, Heads: 4, KVHeads: 4, FFN: 384, Vocab: 256, Context: 128, NormEps: 1e-5, RopeTheta: 10000}},
 	{"llama-11m", 8, protocol.ModelSpec{Family: "llama", Dim: 384, Layers: 6, Heads: 6, KVHeads: 6, FFN: 1024, Vocab: 256, Context: 256, NormEps: 1e-5, RopeTheta: 10000}},
 }
@@ -50,7 +52,7 @@ func BenchmarkModels(b *testing.B) {
 				b.ReportAllocs()
 				for range b.N {
 					start := time.Now()
-					if _, err := model.Step(tokens, targets); err != nil {
+					if _, err := model.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 						b.Fatal(err)
 					}
 					best = min(best, time.Since(start))

@@ -1,10 +1,13 @@
 package trainer
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"testing"
 
+	"drystone/internal/delta"
+	"drystone/internal/examples"
 	"drystone/protocol"
 )
 
@@ -42,6 +45,53 @@ func testSpec(edit func(*protocol.RunSpec)) *protocol.RunSpec {
 	return s
 }
 
+// testData returns data of the kind and length that spec says.
+func testData(t testing.TB, spec *protocol.RunSpec) []byte {
+	n, m := int(spec.Data.Tokens), &spec.Model
+	text := testText(n)
+	switch width := spec.Data.TokenBytes(); {
+	case width == 1:
+		return text
+	case width > 1:
+		data := make([]byte, width*n)
+		for i, b := range text {
+			data[width*i], data[width*i+1] = b, b%2 // ids of up to 511
+		}
+		return data
+	case m.Loss == "squared-error":
+		return encode(t, examples.Friedman(n), n-int(spec.Data.Holdout))
+	}
+	return encode(t, examples.Digits(n), n-int(spec.Data.Holdout))
+}
+
+func encode(t testing.TB, r *examples.Raw, train int) []byte {
+	t.Helper()
+	b, err := r.Encode(train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// familySpecs change testSpec into runs of the other families and kinds of data.
+var familySpecs = map[string]func(s *protocol.RunSpec){
+	"u16le": func(s *protocol.RunSpec) { s.Data.Tokenizer, s.Model.Vocab = "u16le", 512 },
+	"u32le": func(s *protocol.RunSpec) { s.Data.Tokenizer, s.Model.Vocab, s.Model.Tied = "u32le", 600, false },
+	"mlp classifier": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "mlp", Dim: 32, Layers: 2, Inputs: 144, Outputs: 10, Loss: "cross-entropy"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+	},
+	"mlp regressor": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "mlp", Dim: 32, Layers: 2, Inputs: 10, Outputs: 1, Loss: "squared-error"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+		s.Codec = protocol.CodecSpec{Up: "dense", ShardParams: 4096}
+	},
+	"convnet": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "convnet", Dim: 8, Layers: 2, Height: 12, Width: 12, Channels: 1, Outputs: 10, Loss: "cross-entropy"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+	},
+}
+
 type bench struct {
 	*Device
 	spec  *protocol.RunSpec
@@ -57,7 +107,7 @@ func newBench(t testing.TB, threads int, edit func(*protocol.RunSpec)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := NewDataset(testText(int(spec.Data.Tokens)), spec.Data.Holdout)
+	data, err := OpenDataset(spec.Data, testData(t, spec))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,17 +155,18 @@ func checkStructure(t testing.TB, b *bench, c *Contribution) []*protocol.Opening
 	commit := c.Commit(protocol.Hash("open"))
 	root, path := frozen(t, commit, b.key)
 	for i := range c.Payloads {
-		r, err := c.Reveal(uint32(i), path)
+		shard := protocol.ShardAt(c.Assignment.Shards, i)
+		r, err := c.Reveal(uint32(shard), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r, err = protocol.DecodeReveal(r.Encode()); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Check(b.spec, b.Params(), &commit, root); err != nil {
+		if err := r.Check(b.spec, b.Params(), c.Assignment.Shards, &commit, root); err != nil {
 			t.Fatal(err)
 		}
-		lo, hi := b.spec.Codec.Shard(b.Params(), i)
+		lo, hi := b.spec.Codec.Shard(b.Params(), shard)
 		if err := b.codec.Validate(r.Payload, hi-lo); err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +212,7 @@ func checkOpening(t testing.TB, b *bench, c *Contribution, trace protocol.Digest
 	under("to", o.ToPath, uint64(seg)+1, o.To.Leaf(), trace)
 	under("final", o.FinalPath, uint64(len(c.States)), o.Final.Leaf(), trace)
 	if seg > 0 && b.spec.Verify.Kind == "segment" {
-		s, err := OpenedState(o, b.Params())
+		s, err := OpenedState(o, b.Params(), b.spec.Codec.Trained(b.Params(), c.Assignment.Shards))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,8 +229,18 @@ func checkOpening(t testing.TB, b *bench, c *Contribution, trace protocol.Digest
 		if !c.End.Feedback.IsZero() {
 			under("after chunk", k.AfterPath, uint64(k.Index), protocol.LeafHash(k.After), c.End.Feedback)
 		}
-		if err := b.CheckChunk(b.theta, k, c.Payloads[b.ShardOf(k.Index)]); err != nil {
-			t.Fatal(err)
+		if place, own := protocol.PlaceOf(c.Assignment.Shards, b.ShardOf(k.Index)); own {
+			if err := b.CheckChunk(b.theta, k, c.Payloads[place]); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		lo := int(k.Index) * delta.ChunkParams
+		if !bytes.Equal(k.Theta, floatBytes(b.theta[lo:min(lo+delta.ChunkParams, b.Params())])) {
+			t.Fatalf("chunk %d, which is not assigned, changed theta", k.Index)
+		}
+		if before := k.Before; b.codec.HasFeedback() && !bytes.Equal(append(before, make([]byte, len(k.After)-len(before))...), k.After) {
+			t.Fatalf("chunk %d, which is not assigned, changed its error feedback", k.Index)
 		}
 	}
 }

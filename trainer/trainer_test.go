@@ -296,7 +296,7 @@ func TestDiverged(t *testing.T) {
 		}
 	}
 	// A state that overflows only in the second moment is noticed too.
-	s := StartState(b.theta)
+	s := State{Theta: b.theta, M: make([]float32, b.Params()), V: make([]float32, b.Params())}
 	s.V[3] = float32(math.Inf(1))
 	if _, err := b.Replay(ctx, b.assignment(0, 1), s, 1); !errors.Is(err, ErrDiverged) {
 		t.Errorf("infinite v: %v", err)

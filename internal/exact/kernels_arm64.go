@@ -102,3 +102,6 @@ func neonTakeMax(y *float32, index *int32, x *float32, n int, at int32)
 
 // neonAdamW does one AdamW step; c holds beta1, 1-beta1, beta2, 1-beta2, corr1, corr2, eps, decay, lr.
 func neonAdamW(p, grad, m, v *float32, n int, c *[9]float32)
+
+// neonPause waits for n short moments, n at least 1.
+func neonPause(n int)

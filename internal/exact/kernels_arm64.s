@@ -3414,3 +3414,11 @@ block:
 	BNE block
 end:
 	RET
+
+TEXT ·neonPause(SB), NOSPLIT, $0-8
+	MOVD n+0(FP), R0
+again:
+	ISB $15
+	SUBS $1, R0, R0
+	BNE again
+	RET

@@ -24,3 +24,5 @@ var vectorNEON = vector{
 	centerDot: neonCenterDot, centerNorm: neonCenterNorm, layerDots: neonLayerDots, layerGrad: neonLayerGrad,
 	relu: neonReLU, reluGrad: neonReLUGrad, gelu: neonGELU, geluGrad: neonGELUGrad, takeMax: neonTakeMax,
 }
+
+func pause(n int) { neonPause(n) }

@@ -50,5 +50,6 @@ func generate(pkg string) *file {
 	genGELU(f)
 	genTakeMax(f)
 	genAdamW(f)
+	genPause(f)
 	return f
 }
