@@ -23,6 +23,54 @@ func fields(text string) []byte {
 	return pack(bits)
 }
 
+// Every change of a canonical chunk that still decodes to the same values is refused.
+func TestOneEncoding(t *testing.T) {
+	c := mustNew(t, sparseSpec(3))
+	chunk := func(scale uint16, index [3]int, code [3]int, pad int) []byte {
+		v := uint64(scale) | uint64(pad)<<58
+		for i := range 3 {
+			v |= uint64(index[i])<<(16+12*i) | uint64(code[i])<<(52+2*i)
+		}
+		b := make([]byte, 8)
+		for i := range b {
+			b[i] = byte(v >> (8 * i))
+		}
+		return b
+	}
+	for _, tt := range []struct {
+		name string
+		data []byte
+		ok   bool
+	}{
+		{"three", chunk(0x3c00, [3]int{0, 5, 4095}, [3]int{0, 1, 3}, 0), true},
+		{"one", chunk(0x3c00, [3]int{0, 0, 0}, [3]int{2, 0, 0}, 0), true},
+		{"none", chunk(0, [3]int{}, [3]int{}, 0), true},
+		{"scale without entry is +scale at 0", chunk(1, [3]int{}, [3]int{}, 0), true},
+		{"all double", chunk(0x3c00, [3]int{1, 2, 3}, [3]int{1, 3, 1}, 0), false},
+		{"infinite scale", chunk(0x7c00, [3]int{1, 2, 3}, [3]int{0, 3, 1}, 0), false},
+		{"negative scale", chunk(0xbc00, [3]int{1, 2, 3}, [3]int{0, 3, 1}, 0), false},
+		{"negative zero", chunk(0x8000, [3]int{}, [3]int{}, 0), false},
+		{"zero scale with index", chunk(0, [3]int{1}, [3]int{}, 0), false},
+		{"zero scale with code", chunk(0, [3]int{}, [3]int{2}, 0), false},
+		{"order", chunk(0x3c00, [3]int{2, 1, 3}, [3]int{}, 0), false},
+		{"twice", chunk(0x3c00, [3]int{2, 2, 3}, [3]int{}, 0), false},
+		{"entry after unused", chunk(0x3c00, [3]int{2, 0, 3}, [3]int{}, 0), false},
+		{"unused with code", chunk(0x3c00, [3]int{2, 0, 0}, [3]int{0, 0, 1}, 0), false},
+		{"padding", chunk(0x3c00, [3]int{0, 5, 4095}, [3]int{0, 1, 3}, 1), false},
+	} {
+		err := c.Validate(tt.data, ChunkParams)
+		if tt.ok != (err == nil) || err != nil && !errors.Is(err, ErrNotCanonical) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.ok && !bytes.Equal(reencode(c, sparseSpec(3), tt.data, ChunkParams), tt.data) {
+			t.Errorf("%s: does not re-encode to itself", tt.name)
+		}
+	}
+	if err := c.Validate(chunk(0x3c00, [3]int{0, 5, 9}, [3]int{0, 1, 3}, 0), 9); !errors.Is(err, ErrNotCanonical) {
+		t.Errorf("index beyond a short chunk: %v", err)
+	}
+}
+
 // Every change of a canonical rice payload that still decodes to the same values is refused, and so is all that decodes
 // to none. With 3 entries in 64 parameters r = 3; 0x3c00 is 1, 0xbc00 the same with P.
 func TestOneRiceEncoding(t *testing.T) {

@@ -251,48 +251,6 @@ func afterFirstLine(t *testing.T, name string) string {
 	return rest
 }
 
-// FuzzEncode checks that whatever numbers come in, there is one payload, which is valid, or one error on every path.
-func FuzzEncode(f *testing.F) {
-	f.Add(denseBytes(normals(1, 100)), byte(2), uint16(20))
-	f.Add(denseBytes(specials), byte(7), uint16(3))
-	f.Fuzz(func(t *testing.T, data []byte, form byte, k uint16) {
-		spec := formOf(form, int(k))
-		u := make([]float32, len(data)/8)
-		before := make([]float32, len(u))
-		for i := range u {
-			u[i], before[i] = denseAt(data, 2*i), denseAt(data, 2*i+1)
-		}
-		var want, wantAfter []byte
-		var wantErr error
-		for i, path := range exact.Paths() {
-			c, err := newPath(spec, path)
-			if err != nil {
-				t.Skip()
-			}
-			after := slices.Clone(before)
-			payload, err := c.WithMask(1, 2).Encode(nil, u, after)
-			if err == nil && c.Validate(payload, len(u)) != nil {
-				t.Fatalf("%s: %x is not valid", path, payload)
-			}
-			if i == 0 {
-				want, wantAfter, wantErr = payload, denseBytes(after), err
-			} else if !bytes.Equal(payload, want) || (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(denseBytes(after), wantAfter) {
-				t.Fatalf("%s: %x %x %v, want %x %x %v", path, payload, denseBytes(after), err, want, wantAfter, wantErr)
-			}
-		}
-	})
-}
-
-// formOf returns one of the ten forms and value sizes; the spec need not be valid.
-func formOf(form byte, k int) protocol.CodecSpec {
-	ups := []string{"dense", "sparse", "rice", "int8", "masked"}
-	spec := topK(ups[int(form)%len(ups)], k%(ChunkParams+1), 2+2*(int(form)/len(ups)%2))
-	if spec.Up == "int8" || spec.Up == "masked" {
-		spec.ValueBits = 0
-	}
-	return spec
-}
-
 // drawSpec draws any codec.
 func drawSpec(t *rapid.T) protocol.CodecSpec {
 	spec := topK(rapid.SampledFrom([]string{"dense", "sparse", "rice", "int8", "masked"}).Draw(t, "form"), 0, 0)
