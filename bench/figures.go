@@ -14,6 +14,7 @@ var figures = []Figure{
 	demoVerifyShare,
 	replayCost,
 	stepTokens,
+	stepPeak,
 	stepPyTorch,
 	stepCompiled,
 	stepGorgonia,
