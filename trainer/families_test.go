@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +119,43 @@ func TestFamiliesLearn(t *testing.T) {
 		}
 		if !good {
 			t.Errorf("%s: %v -> %v", name, before, after)
+		}
+	}
+}
+
+// A peer that fetches the chunks of any kind of data has the dataset that the launcher has, and refuses other lengths.
+func TestFamiliesLoad(t *testing.T) {
+	for name, edit := range familySpecs {
+		spec := testSpec(edit)
+		if spec.Data.TokenBytes() > 1 {
+			spec.Data.Tokens = 300_000 // more than a chunk
+		}
+		data := testData(t, spec)
+		m := protocol.NewManifest(data)
+		spec.Data.Manifest = protocol.MerkleRoot(m.Encode())
+		chunks := map[protocol.Digest][]byte{}
+		for at := 0; at < len(data); at += protocol.ChunkSize {
+			chunk := data[at:min(at+protocol.ChunkSize, len(data))]
+			chunks[protocol.MerkleRoot(chunk)] = chunk
+		}
+		fetch := func(_ context.Context, d protocol.Digest) ([]byte, error) { return chunks[d], nil }
+		got, err := LoadDataset(ctx, spec.Data, &m, fetch)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want, err := OpenDataset(spec.Data, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := models.NewInputs(spec.Model, 4), models.NewInputs(spec.Model, 4)
+		got.Draw(protocol.Assignment{}, 3, spec.Model.Context, &a)
+		want.Draw(protocol.Assignment{}, 3, spec.Model.Context, &b)
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: fetched data are drawn otherwise", name)
+		}
+		spec.Data.Tokens++
+		if _, err := LoadDataset(ctx, spec.Data, &m, fetch); !errors.Is(err, ErrData) {
+			t.Errorf("%s: one more than there are: %v", name, err)
 		}
 	}
 }

@@ -86,7 +86,9 @@ func TestPeakIsGenerated(t *testing.T) {
 	}
 	dir := t.TempDir()
 	asm, stubs := filepath.Join(dir, "peak_amd64.s"), filepath.Join(dir, "peak_amd64.go")
-	out, err := exec.Command("go", "run", "peak_gen.go", "-out", asm, "-stubs", stubs, "-pkg", "speed").CombinedOutput()
+	cmd := exec.Command("go", "run", "peak_gen.go", "-out", asm, "-stubs", stubs, "-pkg", "speed")
+	cmd.Env = append(os.Environ(), "GOOS=", "GOARCH=") // of the machine, which may be emulating another
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("generator: %v\n%s", err, out)
 	}
