@@ -9,7 +9,7 @@ import (
 // From the same weights on the same batches both train the same function: the curves meet up to rounding, and fall.
 func TestLossCurves(t *testing.T) {
 	e := testEnv(t)
-	rows, err := e.lossCurves(t.Context(), tiny, 12, 1)
+	rows, err := e.lossCurves(t.Context(), tiny, 12, 1, curveRates)
 	skipWithout(t, err)
 	if err != nil {
 		t.Fatal(err)
@@ -18,6 +18,9 @@ func TestLossCurves(t *testing.T) {
 		if !(r.Value > 0 && r.Value < 1e-5 && r.Other.Value > 0 && r.Other.Value < 1e-5) {
 			t.Errorf("%s: %v and %v", r.Case, r.Value, r.Other.Value)
 		}
+	}
+	if len(rows) != 2*len(curveRates) {
+		t.Errorf("%d rows", len(rows))
 	}
 	page := string(e.pages["loss-curves.md"])
 	for _, step := range []string{"| 1 |", "| 10 |", "| 12 |"} {
