@@ -115,9 +115,9 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{"run no-such-figure", exitUsage, "no-such-figure"},
-		{"run codec-encode no-such-figure", exitUsage, "no-such-figure"},
+		{"run codec-throughput no-such-figure", exitUsage, "no-such-figure"},
 		{"run", exitUsage, "names"},
-		{"run codec-encode --runs -1", exitUsage, "--runs"},
+		{"run codec-throughput --runs -1", exitUsage, "--runs"},
 		{"measure", exitUsage, "measure"},
 		{"--help", 0, ""},
 	} {
@@ -145,13 +145,13 @@ func runJSON(t *testing.T, args ...string) []Row {
 }
 
 func TestMeasuresAndPrintsJSON(t *testing.T) {
-	rows := runJSON(t, "codec-encode")
-	if len(rows) != 4 {
+	rows := runJSON(t, "codec-throughput")
+	if len(rows) != 16 {
 		t.Fatalf("%d rows", len(rows))
 	}
 	for _, r := range rows {
-		if r.Name != "codec-encode" || r.Stats == nil || r.Value <= 0 || r.Runs != 1 || r.Unit == "" || r.Target != ">= 300" ||
-			r.Met == "none" || r.Machine != thisMachine() || r.Command != "go run ./bench run codec-encode" {
+		if r.Name != "codec-throughput" || r.Stats == nil || r.Value <= 0 || r.Runs != 1 || r.Unit == "" || r.Target != ">= 300" ||
+			r.Met == "none" || r.Machine != thisMachine() || r.Command != "go run ./bench run codec-throughput" {
 			t.Errorf("%+v", r)
 		}
 	}

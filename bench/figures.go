@@ -27,7 +27,7 @@ var figures = []Figure{
 	bitParity,
 	gemmGflops,
 	gemmOpenBLAS,
-	codecEncode,
+	codecThroughput,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

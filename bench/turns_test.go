@@ -59,6 +59,21 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// Of the demonstrations, too, the calmest count.
+func TestDemoTimePatience(t *testing.T) {
+	for patience, want := range map[int]Stats{0: {2, 1, 3, 3}, 2: {3, 1, 5, 3}} {
+		e := &Env{Talk: io.Discard, Patience: patience, Machine: Machine{Path: "abacus"}}
+		for i, busy := range []float64{0, 0.5, 0, 0.2, 0} {
+			e.demo.done = append(e.demo.done, demoResult{WallSeconds: float64(i + 1), busy: busy})
+		}
+		e.demo.done = e.demo.done[:3+patience]
+		rows, err := demoTime.Measure(t.Context(), e)
+		if err != nil || *rows[0].Stats != want || rows[0].Busy != []float64{0.5, 0, 0}[patience] {
+			t.Errorf("patience %d: %+v, %v", patience, rows, err)
+		}
+	}
+}
+
 func TestForeignLoad(t *testing.T) {
 	const system = "cpu  100 10 20 1000 50 5 5 10 0 0\ncpu0 1\n"
 	self, child := "7 (a) b) c) R 1 1 1 0 -1 0 0 0 0 0 30 5 3 2 20 0\n", "9 (python) R 8 1 1 0 -1 0 0 0 0 0 7 0 0 0 20 0\n"

@@ -108,7 +108,7 @@ func (s *RunSpec) CheckChunks(seed Digest, peer PeerID, params int, shards []uin
 		return DrawChunks(seed, peer, s.Verify.Chunks, uint32((params+chunkParams-1)/chunkParams))
 	}
 	chosen := s.Codec.drawFrom(seed, peer, "chunk", s.Verify.Chunks, params, shards)
-	if s.Codec.Up == "sparse" {
+	if s.Codec.HasFeedback() {
 		var others []uint32
 		for i := range s.Codec.Shards(params) {
 			if _, own := PlaceOf(shards, i); !own {
