@@ -62,6 +62,7 @@ var table = map[string]entry{
 	"trainer":                    {row: middle, what: "data, inner optimiser, trace and replay"},
 	"gossip":                     {row: middle, what: "libp2p host, topics, calls and blob exchange"},
 	"aggregate":                  {row: middle, what: "the round's state machine, merge rules, outer optimiser"},
+	"aggregate/robust":           {row: leaf, what: "merge rules that bound what liars can do, over numbers alone"},
 	"aggregate/internal/aggtest": {row: support, what: "a whole council in one process, for tests"},
 	"verify":                     {row: middle, what: "log, draws, checks, proofs and audit"},
 	"ledger":                     {row: middle, what: "work to payouts"},
