@@ -104,13 +104,7 @@ func (t *TrainSpec) validate(c *checker) {
 }
 
 func (s *RunSpec) validateMerge(c *checker) {
-	c.oneOf("outer.optimiser", s.Outer.Optimiser, "nesterov", "sgd")
-	c.between("outer.lr", s.Outer.LR, 1e-6, 10)
-	if s.Outer.Optimiser == "sgd" {
-		c.rule(s.Outer.Momentum == 0, "outer.momentum = %v, want 0 with optimiser sgd", s.Outer.Momentum)
-	} else {
-		c.between("outer.momentum", s.Outer.Momentum, 0, math.Nextafter(1, 0))
-	}
+	s.Outer.validate(c)
 	c.oneOf("codec.up", s.Codec.Up, "dense", "sparse")
 	c.between("codec.shard_params", float64(s.Codec.ShardParams), 4096, 1<<24)
 	c.rule(s.Codec.ShardParams%4096 == 0, "codec.shard_params = %d is not a multiple of 4096", s.Codec.ShardParams)
@@ -122,12 +116,7 @@ func (s *RunSpec) validateMerge(c *checker) {
 		c.rule(s.Codec.TopK == 0 && s.Codec.ValueBits == 0 && s.Codec.Decay == 0, "codec.top_k, value_bits and decay are for the sparse codec, want 0 with dense")
 	}
 	c.rule(s.Codec.PayloadBound() <= MaxMessage-4096, "codec.shard_params = %d makes messages of up to %d bytes, over the limit of %d; use smaller shards", s.Codec.ShardParams, s.Codec.PayloadBound(), MaxMessage-4096)
-	c.oneOf("aggregate.rule", s.Aggregate.Rule, "mean", "norm-clip")
-	if s.Aggregate.Rule == "norm-clip" {
-		c.between("aggregate.norm_cap", s.Aggregate.NormCap, 1, 1e6)
-	} else {
-		c.rule(s.Aggregate.NormCap == 0, "aggregate.norm_cap = %v, want 0 with rule mean", s.Aggregate.NormCap)
-	}
+	s.validateRule(c)
 	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
 	c.rule(s.Aggregate.StartPeers == 0 || s.Aggregate.StartPeers >= s.Aggregate.MinPeers && s.Aggregate.StartPeers <= MaxRoster,
 		"aggregate.start_peers = %d, want 0 or min_peers = %d to %d", s.Aggregate.StartPeers, s.Aggregate.MinPeers, MaxRoster)
