@@ -23,8 +23,8 @@ type Contribution struct {
 	Payloads [][]byte
 }
 
-// Merge computes theta_{r+1}, the outer momentum after the round (empty for sgd), and the merge record. theta has N
-// values, outer has N for nesterov and none for sgd, and neither is changed. Contributions are strictly ascending by peer,
+// Merge computes theta_{r+1}, the outer state after the round (empty for sgd), and the merge record. theta has N
+// values, outer has spec.Outer.State(N), and neither is changed. Contributions are strictly ascending by peer,
 // those of the RevealSet. Every bit of the result is defined: the operations, in float32 unless stated, each rounded to
 // nearest even, are
 //
@@ -38,7 +38,8 @@ type Contribution struct {
 //
 // with lr and mu rounded to float32 first and a bracket for each rounding; Nesterov is in the form of Sutskever et al.
 // (2013) that PyTorch uses. The median of an even count is the lower of the two in the middle. An m' below 2^-126 in
-// magnitude becomes +0.
+// magnitude becomes +0. mergeWeights says how the vector rules set w, coordinateUpdate how the coordinate rules set u, and
+// adaptiveStep what fedadam and fedyogi do.
 //
 // A contribution whose payload does not decode, or whose norm is not finite, is left out: its weight is 0, its steps do
 // not count, and its recorded norm is NaN if there is none. If nobody is left, or the result is not finite, the state
@@ -48,9 +49,8 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("merge: %w", err)
 	}
-	nesterov := spec.Outer.Optimiser == "nesterov"
-	if nesterov && len(outer) != len(theta) || !nesterov && len(outer) != 0 {
-		return nil, nil, nil, fmt.Errorf("%w: outer momentum of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
+	if len(outer) != spec.Outer.State(len(theta)) {
+		return nil, nil, nil, fmt.Errorf("%w: outer state of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
 	}
 	if err := checkContributions(spec, len(theta), contributions); err != nil {
 		return nil, nil, nil, err
@@ -59,22 +59,20 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	for i, c := range contributions {
 		norms[i] = norm(spec, codec, len(theta), c)
 	}
-	weights := weigh(spec, contributions, norms)
+	weights, err := mergeWeights(spec, codec, len(theta), contributions, norms)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	update := make([]float32, len(theta))
-	for i, c := range contributions {
-		if weights[i] == 0 {
-			continue
-		}
-		for k, payload := range c.Payloads {
-			lo, hi := spec.Codec.Shard(len(theta), k)
-			if err := codec.AddTo(update[lo:hi], weights[i], payload); err != nil {
-				return nil, nil, nil, fmt.Errorf("merge %s, shard %d: %w", c.Peer.Short(), k, err)
-			}
+	for k := range spec.Codec.Shards(len(theta)) {
+		lo, hi := spec.Codec.Shard(len(theta), k)
+		if err := mergeUpdate(spec, codec, update[lo:hi], k, contributions, weights); err != nil {
+			return nil, nil, nil, err
 		}
 	}
 	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
 	merged := slices.ContainsFunc(weights, func(w float32) bool { return w != 0 })
-	if merged && !outerStep(spec, nextTheta, nextOuter, update) {
+	if merged && !applyUpdate(spec, nextTheta, nextOuter, 0, update) {
 		nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
 		clear(weights)
 	}
