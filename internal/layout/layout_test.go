@@ -56,6 +56,8 @@ var table = map[string]entry{
 	"internal/durable":           {row: leaf, what: "atomic files and the blob store", also: []string{"protocol"}},
 	"internal/gpu":               {row: leaf, what: "GPU telemetry"},
 	"internal/simtest":           {row: support, what: "simulated network and adversaries"},
+	"internal/simtest/arena":     {row: support, what: "training among liars, in one process"},
+	"internal/simtest/attack":    {row: support, what: "what lying contributors send"},
 	"internal/speed":             {row: replicated, what: "how fast this machine trains, against its peak", only: []string{"trainer"}},
 	"internal/layout":            {row: support, what: "this test"},
 	"models":                     {row: model, what: "model families over exact operations"},
