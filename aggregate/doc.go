@@ -41,13 +41,15 @@
 //
 // Roster. Everyone with an accepted Join, in order of ID, save who left, who missed M = 2 rounds running, and who was
 // convicted. Joins and leaves take effect at the next Open that is not yet fixed. A peer that was dropped for misses
-// returns with a new Join, whose nonce is higher. Nonces start at 1.
+// returns with a new Join, whose nonce is higher. Nonces start at 1. A Join that offers to train only some shards is
+// accepted if the RunSpec's train.min_shards allows so few; the Open carries what each of the roster offers, and from that
+// follow the shards of each (protocol.AssignShards).
 //
 // Train. A peer commits once, to 1 to H steps, naming the digest of the Open. Of two different commits the first counts;
 // the second becomes evidence, and a leaf. The Freeze is fixed when every rostered peer that has not left committed, or
 // at the deadline; with no commit at all the deadline is extended once, and then the Freeze is empty.
 //
-// Reveal. A contribution is in the RevealSet if t aggregators attest to the same trace start and end, the start names
+// Reveal. A contribution, with all shards that it was assigned, is in the RevealSet if t aggregators attest to the same trace start and end, the start names
 // the round's model, and its error feedback is what the peer's contribution to the round before left if that RevealSet
 // holds it, zero otherwise. A commit without that is a miss, as no commit is.
 //
@@ -65,7 +67,7 @@
 // verdict came: Open r+W waits for all checks of round r, so the effect does not depend on timing. In this version it is
 // out for the rest of the run, and all its work of that epoch is void.
 //
-// Pay. A contribution to a RevealSet earns steps x tokens per step for the payout address of the peer's latest Join at
+// Pay. A contribution to a RevealSet earns steps x tokens per step x share of parameters trained for the payout address of the peer's latest Join at
 // that moment, if one of its checks was answered and it was not refuted; unchecked work is not paid. An epoch is due when
 // every check of its rounds has ended, after the epoch before; LogRoot is the transparency log's at that moment. t equal
 // settlements, over cumulative payouts that take nothing back, make it final.

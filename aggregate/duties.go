@@ -66,7 +66,7 @@ func (m *Machine) gatherDuties(self protocol.PeerID) []Duty {
 			continue
 		}
 		if _, ok := search(e.Attests, self, attestKey); !ok {
-			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit})
+			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: e.assigned()})
 		}
 	}
 	return duties
@@ -114,17 +114,24 @@ func (m *Machine) checkDuties(r *round, self protocol.PeerID) []Duty {
 func (m *Machine) checkDuty(r *round, i int, drawer protocol.PeerID, confirm bool) DutyCheck {
 	e := &r.Entries[i]
 	seed, _ := r.drawn(drawer)
-	chunks := uint32((m.cfg.Params + codecChunk - 1) / codecChunk)
 	return DutyCheck{
-		Assignment: protocol.Assignment{Run: m.cfg.Run, Round: r.Number, Index: uint32(i), Steps: e.Commit.Body.Steps},
+		Assignment: protocol.Assignment{Run: m.cfg.Run, Round: r.Number, Index: uint32(i), Steps: e.Commit.Body.Steps, Shards: e.assigned()},
 		Peer:       e.Peer,
 		Drawer:     drawer,
 		Seed:       seed,
 		Segment:    m.segment(seed, e),
-		Chunks:     protocol.DrawChunks(seed, e.Peer, m.cfg.Spec.Verify.Chunks, chunks),
+		Chunks:     m.cfg.Spec.CheckChunks(seed, e.Peer, m.cfg.Params, e.Shards),
 		Commit:     *e.Commit,
 		Start:      e.Reveal.Start,
 		End:        e.Reveal.End,
 		Confirm:    confirm,
 	}
+}
+
+// assigned returns a copy of the entry's shards, nil for all of them: a snapshot does not tell nil from empty.
+func (e *entry) assigned() []uint32 {
+	if len(e.Shards) == 0 {
+		return nil
+	}
+	return slices.Clone(e.Shards)
 }

@@ -21,6 +21,7 @@ type DutyGather struct {
 	Round  uint32
 	Frozen protocol.Digest // F_r, for Reveal.Check
 	Commit protocol.Signed[protocol.Commit]
+	Shards []uint32 // that the peer was assigned, ascending; nil for all
 }
 
 // DutyMerge asks for a Cosign of the Certificate: merge the RevealSet's contributions into the state that Open names.

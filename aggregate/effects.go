@@ -51,7 +51,7 @@ type Work struct {
 	Round   uint32
 	Peer    protocol.PeerID
 	Account protocol.Address // of the peer's latest Join when the RevealSet became final
-	Tokens  uint64           // committed steps x tokens per step
+	Tokens  uint64           // protocol.RunSpec.Tokens of committed steps and assigned shards
 }
 
 // FaultKind says which duty an aggregator failed.

@@ -16,30 +16,39 @@ import (
 // ErrMergeInput means that Merge was called with something that no round hands it.
 var ErrMergeInput = errors.New("aggregate: impossible merge")
 
-// Contribution is one revealed update: its payloads, one per shard in shard order, as they were committed.
+// Contribution is one revealed update: its payloads, one per assigned shard in shard order, as they were committed.
 type Contribution struct {
 	Peer     protocol.PeerID
-	Steps    uint32 // 1 to H
+	Steps    uint32   // 1 to H
+	Shards   []uint32 // that it was assigned, ascending; empty for all
 	Payloads [][]byte
 }
 
 // Merge computes theta_{r+1}, the outer state after the round (empty for sgd), and the merge record. theta has N
 // values, outer has spec.Outer.State(N), and neither is changed. Contributions are strictly ascending by peer,
 // those of the RevealSet. Every bit of the result is defined: the operations, in float32 unless stated, each rounded to
-// nearest even, are
+// nearest even, are, with n_i the parameters in the shards of contribution i,
 //
-//	norm_i  = sqrt(sum over shards ascending of SumSquares)     float64
-//	w_i     = float32(steps_i) / float32(sum of steps)
+//	norm_i  = sqrt(sum over its shards ascending of SumSquares)              float64, if it has all shards
+//	norm_i  = sqrt((sum over its shards ascending of SumSquares) * (N/n_i))  float64, if it has some
+//	w_ik    = float32(steps_i) / float32(sum of steps of those who trained shard k)
 //	norm-clip, if norm_i > cap = NormCap * median(norms):
-//	w_i     = float32(float64(w_i) * (cap / norm_i))            inside float64
-//	u       = 0; for each i ascending: u[j] = fma(w_i, value_i[j], u[j])
+//	w_ik    = float32(float64(w_ik) * (cap / norm_i))                        inside float64
+//
+// and in each shard k that somebody trained, for each of its parameters j
+//
+//	u       = 0; for each i ascending that trained k: u[j] = fma(w_ik, value_i[j], u[j])
 //	sgd:      theta'[j] = theta[j] - (lr * u[j])
 //	nesterov: m'[j] = (mu * m[j]) + u[j];  theta'[j] = theta[j] - (lr * (u[j] + (mu * m'[j])))
 //
 // with lr and mu rounded to float32 first and a bracket for each rounding; Nesterov is in the form of Sutskever et al.
 // (2013) that PyTorch uses. The median of an even count is the lower of the two in the middle. An m' below 2^-126 in
-// magnitude becomes +0. mergeWeights says how the vector rules set w, coordinateUpdate how the coordinate rules set u, and
-// adaptiveStep what fedadam and fedyogi do.
+// magnitude becomes +0. In a shard that nobody trained, theta and the outer state carry over unchanged. vectorWeights says
+// how vector rules set w_ik, mergeUpdate how coordinate rules set u, and adaptiveStep what fedadam and fedyogi do.
+//
+// The record holds of each contribution its norm and w_i, which is w_ik with the steps of all contributions below the line:
+// with everyone training all shards that is the weight. Where shares differ, w_ik follows from the norms, the steps in the
+// RevealSet, and the shards that the Open assigns, and for a vector rule from the payloads.
 //
 // A contribution whose payload does not decode, or whose norm is not finite, is left out: its weight is 0, its steps do
 // not count, and its recorded norm is NaN if there is none. If nobody is left, or the result is not finite, the state
@@ -59,20 +68,22 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	for i, c := range contributions {
 		norms[i] = norm(spec, codec, len(theta), c)
 	}
-	weights, err := mergeWeights(spec, codec, len(theta), contributions, norms)
+	clips := clip(spec, norms)
+	whole, err := wholeWeights(spec, codec, len(theta), contributions, clips)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	update := make([]float32, len(theta))
+	weights := recordWeights(spec, contributions, clips, whole)
+	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
+	allFinite := true
 	for k := range spec.Codec.Shards(len(theta)) {
-		lo, hi := spec.Codec.Shard(len(theta), k)
-		if err := mergeUpdate(spec, codec, update[lo:hi], k, contributions, weights); err != nil {
+		ok, err := mergeShard(spec, codec, k, nextTheta, nextOuter, contributions, clips, whole)
+		if err != nil {
 			return nil, nil, nil, err
 		}
+		allFinite = allFinite && ok
 	}
-	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
-	merged := slices.ContainsFunc(weights, func(w float32) bool { return w != 0 })
-	if merged && !applyUpdate(spec, nextTheta, nextOuter, 0, update) {
+	if !allFinite {
 		nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
 		clear(weights)
 	}
@@ -83,26 +94,61 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	return nextTheta, nextOuter, record, nil
 }
 
+// mergeShard merges shard k of those who trained it into theta and the outer state, and reports whether the result is
+// finite. whole is what wholeWeights returned.
+func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer []float32, contributions []Contribution, clips []float64, whole []float32) (bool, error) {
+	lo, hi := spec.Codec.Shard(len(theta), k)
+	var in []Contribution // with this shard alone
+	var inClips []float64
+	for i, c := range contributions {
+		if place, own := protocol.PlaceOf(c.Shards, k); own {
+			c.Payloads = c.Payloads[place : place+1]
+			in, inClips = append(in, c), append(inClips, clips[i])
+		}
+	}
+	weights := whole
+	if whole == nil {
+		var err error
+		if weights, err = shardWeights(spec, codec, hi-lo, in, inClips); err != nil {
+			return false, err
+		}
+	}
+	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
+		return true, nil
+	}
+	update := make([]float32, hi-lo)
+	if err := mergeUpdate(spec, codec, update, in, weights); err != nil {
+		return false, fmt.Errorf("merge shard %d: %w", k, err)
+	}
+	return applyUpdate(spec, theta, outer, lo, update), nil
+}
+
 func checkContributions(spec *protocol.RunSpec, params int, contributions []Contribution) error {
 	shards := spec.Codec.Shards(params)
 	for i, c := range contributions {
 		switch {
 		case i > 0 && bytes.Compare(contributions[i-1].Peer[:], c.Peer[:]) >= 0:
 			return fmt.Errorf("%w: contributions not ascending by peer", ErrMergeInput)
-		case len(c.Payloads) != shards:
-			return fmt.Errorf("%w: %d payloads of %s, want %d", ErrMergeInput, len(c.Payloads), c.Peer.Short(), shards)
+		case len(c.Payloads) != spec.Codec.Owed(params, c.Shards):
+			return fmt.Errorf("%w: %d payloads of %s, want %d", ErrMergeInput, len(c.Payloads), c.Peer.Short(), spec.Codec.Owed(params, c.Shards))
 		case c.Steps < 1 || c.Steps > spec.Train.Steps:
 			return fmt.Errorf("%w: %d steps of %s, want 1 to %d", ErrMergeInput, c.Steps, c.Peer.Short(), spec.Train.Steps)
+		}
+		for j, s := range c.Shards {
+			if int64(s) >= int64(shards) || j > 0 && s <= c.Shards[j-1] {
+				return fmt.Errorf("%w: shards %v of %s, want ascending ones of %d", ErrMergeInput, c.Shards, c.Peer.Short(), shards)
+			}
 		}
 	}
 	return nil
 }
 
-// norm returns the Euclidean norm of a decoded update; NaN if a payload does not decode.
+// norm returns the Euclidean norm of a decoded update, that of an update of a part as if the rest had the same root mean
+// square; NaN if a payload does not decode.
 func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution) float64 {
 	sum := 0.0
-	for k, payload := range c.Payloads {
-		lo, hi := spec.Codec.Shard(params, k)
+	for i, payload := range c.Payloads {
+		lo, hi := spec.Codec.Shard(params, protocol.ShardAt(c.Shards, i))
 		if codec.Validate(payload, hi-lo) != nil {
 			return math.NaN()
 		}
@@ -112,37 +158,58 @@ func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution)
 		}
 		sum += s
 	}
+	if n := spec.Codec.Trained(params, c.Shards); n < params {
+		sum = float64(sum * float64(float64(params)/float64(n)))
+	}
 	return math.Sqrt(sum)
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// weigh returns the weight of every contribution, 0 for those left out.
-func weigh(spec *protocol.RunSpec, contributions []Contribution, norms []float64) []float32 {
-	weights := make([]float32, len(contributions))
-	var total uint64
+// clip returns the factor by which the rule scales each contribution: 1 for one that it leaves as it is, cap/norm for one
+// that is too long, NaN for one that is left out.
+func clip(spec *protocol.RunSpec, norms []float64) []float64 {
+	clips := make([]float64, len(norms))
 	var in []float64
-	for i, c := range contributions {
-		if finite(norms[i]) {
-			total += uint64(c.Steps)
-			in = append(in, norms[i])
+	for _, n := range norms {
+		if finite(n) {
+			in = append(in, n)
 		}
-	}
-	if len(in) == 0 {
-		return weights
 	}
 	slices.Sort(in)
 	limit := math.Inf(1)
-	if spec.Aggregate.Rule == "norm-clip" {
+	if spec.Aggregate.Rule == "norm-clip" && len(in) > 0 {
 		limit = float64(spec.Aggregate.NormCap * in[(len(in)-1)/2])
 	}
+	for i, n := range norms {
+		switch {
+		case !finite(n):
+			clips[i] = math.NaN()
+		case n > limit:
+			clips[i] = float64(limit / n)
+		default:
+			clips[i] = 1
+		}
+	}
+	return clips
+}
+
+// weigh returns the weight of each of some contributions among them: its share of their steps times its factor.
+func weigh(contributions []Contribution, clips []float64) []float32 {
+	weights := make([]float32, len(contributions))
+	var total uint64
 	for i, c := range contributions {
-		if !finite(norms[i]) {
+		if !math.IsNaN(clips[i]) {
+			total += uint64(c.Steps)
+		}
+	}
+	for i, c := range contributions {
+		if math.IsNaN(clips[i]) {
 			continue
 		}
 		weights[i] = float32(c.Steps) / float32(total)
-		if norms[i] > limit {
-			weights[i] = float32(float64(weights[i]) * float64(limit/norms[i]))
+		if clips[i] != 1 {
+			weights[i] = float32(float64(weights[i]) * clips[i])
 		}
 	}
 	return weights

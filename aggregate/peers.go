@@ -23,6 +23,8 @@ func (m *Machine) join(s *protocol.Signed[protocol.Join]) error {
 		return refuse(ErrLate, "join of %s: the last round is over", j.Peer.Short())
 	case j.Payout == protocol.Address{}:
 		return refuse(ErrInvalid, "join of %s: the payout address is zero", j.Peer.Short())
+	case !m.admits(j.Shards):
+		return refuse(ErrInvalid, "join of %s with %d shards: want 0 for all %d, or at least train.min_shards = %d of them", j.Peer.Short(), j.Shards, m.shards(), m.cfg.Spec.Train.MinShards)
 	case p != nil && p.Convicted:
 		return refuse(ErrLate, "join of %s: its contribution to round %d was refuted, it is out of this run", j.Peer.Short(), p.Refuted)
 	case p == nil && len(m.s.Peers) >= maxPeers:
@@ -38,9 +40,17 @@ func (m *Machine) join(s *protocol.Signed[protocol.Join]) error {
 		m.s.Peers = slices.Insert(m.s.Peers, i, peer{ID: j.Peer})
 		p = &m.s.Peers[i]
 	}
-	p.Payout, p.Nonce, p.Last, p.Active, p.Misses = j.Payout, j.Nonce, s.Digest(), true, 0
+	p.Payout, p.Nonce, p.Last, p.Active, p.Misses, p.Shards = j.Payout, j.Nonce, s.Digest(), true, 0, j.Shards
 	m.appendLeaf(RecordJoin, s)
 	return nil
+}
+
+func (m *Machine) shards() int { return m.cfg.Spec.Codec.Shards(m.cfg.Params) }
+
+// admits reports whether a peer may declare that it can train so many shards.
+func (m *Machine) admits(shards uint32) bool {
+	least := m.cfg.Spec.Train.MinShards
+	return shards == 0 || least > 0 && shards >= least && int64(shards) < int64(m.shards())
 }
 
 func (m *Machine) leave(s *protocol.Signed[protocol.Leave]) error {

@@ -58,11 +58,15 @@ func (m *Machine) fixOpen() bool {
 		}
 	}
 	out := func(p *peer) bool { return p.Convicted && uint64(p.Refuted)+uint64(w) <= uint64(r) }
-	roster := []protocol.PeerID{}
+	roster, capacity, partial := []protocol.PeerID{}, []uint32{}, false
 	for i := range m.s.Peers {
 		if p := &m.s.Peers[i]; p.Active && !out(p) {
-			roster = append(roster, p.ID)
+			roster, capacity = append(roster, p.ID), append(capacity, p.Shards)
+			partial = partial || p.Shards > 0
 		}
+	}
+	if !partial {
+		capacity = nil
 	}
 	need := m.cfg.Spec.Aggregate.MinPeers
 	if m.s.Round == 0 {
@@ -76,7 +80,7 @@ func (m *Machine) fixOpen() bool {
 			p.Active = false
 		}
 	}
-	propose(m, protocol.Open{Model: m.s.Model, Outer: m.s.Outer, Roster: roster})
+	propose(m, protocol.Open{Model: m.s.Model, Outer: m.s.Outer, Roster: roster, Capacity: capacity})
 	m.enter(PhaseOpening)
 	return true
 }
@@ -159,8 +163,8 @@ func (m *Machine) openRound(s *protocol.SignedStatement) {
 		return // the machine made this body itself
 	}
 	r := round{Number: m.s.Round}
-	for _, id := range body.Roster {
-		r.Entries = append(r.Entries, entry{Peer: id})
+	for i, id := range body.Roster {
+		r.Entries = append(r.Entries, entry{Peer: id, Shards: body.Shards(&m.cfg.Spec.Codec, m.cfg.Params, r.Number, i)})
 	}
 	m.s.Rounds = append(m.s.Rounds, r)
 }

@@ -3,37 +3,76 @@ package aggregate
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"drystone/aggregate/robust"
 	"drystone/internal/delta"
 	"drystone/protocol"
 )
 
-// mergeWeights returns the weight of every contribution, 0 for those left out. For a vector rule it is that of package
-// robust, rounded to float32, over the contributions with a finite norm; their values are the decoded ones, their shards
-// and chunks the blocks of its fold. For a coordinate rule every such contribution has the same.
-func mergeWeights(spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution, norms []float64) ([]float32, error) {
-	if !spec.Aggregate.VectorRule() && !spec.Aggregate.CoordinateRule() {
-		return weigh(spec, contributions, norms), nil
+// wholeWeights returns the weights that every shard shares: those of a vector rule if everyone trained all shards. It
+// returns nil if each shard has weights of its own, which shardWeights gives.
+func wholeWeights(spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution, clips []float64) ([]float32, error) {
+	partial := slices.ContainsFunc(contributions, func(c Contribution) bool { return len(c.Shards) > 0 })
+	if !spec.Aggregate.VectorRule() || partial {
+		return nil, nil
 	}
+	return vectorWeights(spec, codec, shardLengths(spec, params), contributions, clips)
+}
+
+// shardWeights returns the weights of those who trained a shard of n parameters, of which alone they hold the payload.
+func shardWeights(spec *protocol.RunSpec, codec delta.Codec, n int, in []Contribution, clips []float64) ([]float32, error) {
+	if spec.Aggregate.VectorRule() {
+		return vectorWeights(spec, codec, []int{n}, in, clips)
+	}
+	return recordWeights(spec, in, clips, nil), nil
+}
+
+// recordWeights returns the weights that stand in the record: whole if it is not nil, alike for a coordinate rule, and by
+// steps and clips for the others.
+func recordWeights(spec *protocol.RunSpec, contributions []Contribution, clips []float64, whole []float32) []float32 {
+	switch {
+	case whole != nil:
+		return slices.Clone(whole)
+	case spec.Aggregate.CoordinateRule():
+		return alike(clips)
+	}
+	return weigh(contributions, clips)
+}
+
+// alike returns one weight for all that are not left out.
+func alike(clips []float64) []float32 {
+	weights, n := make([]float32, len(clips)), 0
+	for _, c := range clips {
+		if !math.IsNaN(c) {
+			n++
+		}
+	}
+	for i, c := range clips {
+		if !math.IsNaN(c) {
+			weights[i] = 1 / float32(n)
+		}
+	}
+	return weights
+}
+
+// vectorWeights returns the weight of each contribution, 0 for those left out, whose clip is NaN: what package robust says
+// of the others' decoded values, rounded to float32. Their payloads are of shards of the given lengths, which with their
+// codec chunks are the shards and blocks of its fold. Where some trained only a part of the shards the rule sees each
+// shard by itself, and the norms that it caps are those within the shard.
+func vectorWeights(spec *protocol.RunSpec, codec delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
 	var in []Contribution
 	var at []int
 	for i, c := range contributions {
-		if finite(norms[i]) {
+		if !math.IsNaN(clips[i]) {
 			in, at = append(in, c), append(at, i)
 		}
 	}
-	weights := make([]float32, len(contributions))
-	if spec.Aggregate.CoordinateRule() {
-		for _, i := range at {
-			weights[i] = 1 / float32(len(at))
-		}
-		return weights, nil
-	}
-	g, err := gram(codec, shardLengths(spec, params), in)
+	g, err := gram(codec, lengths, in)
 	if err != nil {
 		return nil, err
 	}
+	weights := make([]float32, len(contributions))
 	for k, w := range robust.Weights(g, stepsOf(in), ruleParams(&spec.Aggregate)) {
 		weights[at[k]] = float32(w)
 	}
@@ -102,45 +141,31 @@ func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, r
 	return nil
 }
 
-// mergeUpdate adds shard k of the contributions with a weight to update, which holds as many zeros as the shard has
-// parameters.
-func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, k int, contributions []Contribution, weights []float32) error {
-	if spec.Aggregate.CoordinateRule() {
-		return coordinateUpdate(spec, codec, update, k, contributions, weights)
-	}
-	for i, c := range contributions {
-		if weights[i] == 0 {
-			continue
-		}
-		if err := codec.AddTo(update, weights[i], c.Payloads[k]); err != nil {
-			return fmt.Errorf("merge %s, shard %d: %w", c.Peer.Short(), k, err)
-		}
-	}
-	return nil
-}
-
-// coordinateUpdate sets update to what robust.MergeTrimmed or robust.MergeMedian makes of the contributions with a weight,
-// whatever it is.
-func coordinateUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, k int, contributions []Contribution, weights []float32) error {
+// mergeUpdate sets update, which holds as many zeros as the shard has parameters, to the merge of those contributions that
+// have a weight, of whom it takes the first payload: the sum by weight, or for a coordinate rule what robust.MergeTrimmed
+// or robust.MergeMedian makes of the decoded values, whatever the weights are.
+func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, in []Contribution, weights []float32) error {
 	var payloads [][]byte
-	for i, c := range contributions {
-		if weights[i] != 0 {
-			payloads = append(payloads, c.Payloads[k])
+	for i, c := range in {
+		switch {
+		case weights[i] == 0:
+		case spec.Aggregate.CoordinateRule():
+			payloads = append(payloads, c.Payloads[0])
+		default:
+			if err := codec.AddTo(update, weights[i], c.Payloads[0]); err != nil {
+				return fmt.Errorf("%s: %w", c.Peer.Short(), err)
+			}
 		}
 	}
 	if len(payloads) == 0 {
 		return nil
 	}
-	err := eachChunk(codec, len(update), payloads, func(lo int, rows [][]float32) {
+	return eachChunk(codec, len(update), payloads, func(lo int, rows [][]float32) {
 		out := update[lo:][:len(rows[0])]
 		if spec.Aggregate.Rule == robust.Median {
 			robust.MergeMedian(out, rows)
 		} else {
-			robust.MergeTrimmed(out, rows, int(min(spec.Aggregate.Faults, math.MaxInt32)))
+			robust.MergeTrimmed(out, rows, int(min(spec.Aggregate.Faults, protocol.MaxRoster)))
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("merge shard %d: %w", k, err)
-	}
-	return nil
 }

@@ -252,6 +252,38 @@ func TestRulesWithFew(t *testing.T) {
 	}
 }
 
+// Where some trained only a part, each shard is merged by itself: as if it were the whole model of those who trained it.
+func TestRulesInShards(t *testing.T) {
+	for _, rule := range ruleCases {
+		t.Run(caseName(rule), func(t *testing.T) {
+			w := newRuleWorld(t, rule, denseCodec, 2, func(u []float32) []float32 { return slices.Repeat([]float32{-9}, len(u)) })
+			if rule.Rule == "norm-clip" {
+				t.Skip("its median is over all norms, by definition")
+			}
+			for i := range w.in {
+				own := []uint32{0, 1, 2}[i%2 : 2+i%2] // 0 and 1, or 1 and 2
+				w.in[i].Shards, w.in[i].Payloads = own, w.in[i].Payloads[own[0]:own[1]+1]
+			}
+			whole := *w
+			got, _ := w.merge(t)
+			for k := range 3 {
+				lo, hi := w.spec.Codec.Shard(ruleParams, k)
+				whole.theta, whole.in = w.theta[lo:hi], nil
+				for _, c := range w.in {
+					if place, own := protocol.PlaceOf(c.Shards, k); own {
+						c.Shards, c.Payloads = nil, c.Payloads[place:place+1]
+						whole.in = append(whole.in, c)
+					}
+				}
+				want, _ := whole.merge(t)
+				if !slices.Equal(bits(got[lo:hi]), bits(want)) {
+					t.Errorf("shard %d of %d contributors differs", k, len(whole.in))
+				}
+			}
+		})
+	}
+}
+
 // Every rule and every outer optimiser has one result on every machine.
 func TestGoldenMerges(t *testing.T) {
 	h := sha256.New()

@@ -52,7 +52,7 @@ func (m *Machine) earn(r *round) {
 		if !e.stands() {
 			continue
 		}
-		tokens := uint64(e.Commit.Body.Steps) * m.cfg.Spec.TokensPerStep()
+		tokens := m.cfg.Spec.Tokens(e.Commit.Body.Steps, m.cfg.Params, e.Shards)
 		m.peer(e.Peer).Tokens += tokens
 		ep.Work = append(ep.Work, Work{Round: r.Number, Peer: e.Peer, Account: e.Account, Tokens: tokens})
 	}

@@ -29,7 +29,7 @@ type state struct {
 	Evidence    []Evidence
 }
 
-const stateVersion = 2
+const stateVersion = 3
 
 // ballot collects signatures under one statement.
 type ballot struct {
@@ -54,6 +54,7 @@ type peer struct {
 	Refuted   uint32 // first refuted round, if Convicted
 	Tokens    uint64
 	Merged    uint32
+	Shards    uint32 // that it can train, 0 for all: of its latest Join
 }
 
 type aggregatorState struct {
@@ -86,6 +87,7 @@ type entry struct {
 	Reveal  *reveal                           // what t aggregators attest to, if it stands on the right state
 	Bad     bool                              // t aggregators attest to a contribution that stands on another state
 	Account protocol.Address                  // payout address when the RevealSet became final
+	Shards  []uint32                          // assigned, ascending; empty for all
 	Check   check
 }
 

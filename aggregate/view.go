@@ -65,6 +65,7 @@ type PeerView struct {
 	Refuted   uint32 // the round of the refuted contribution, if Convicted
 	Tokens    uint64 // trained in contributions that entered a merge, refuted ones excepted
 	Rounds    uint32 // contributions that entered a merge, refuted ones included
+	Shards    uint32 // that it can train, 0 for all
 }
 
 // AggregatorView is what is known of an aggregator.
@@ -145,7 +146,7 @@ func (m *Machine) View() View {
 	}
 	for _, p := range m.s.Peers {
 		v.Peers = append(v.Peers, PeerView{ID: p.ID, Payout: p.Payout, Nonce: p.Nonce, Active: p.Active, Misses: p.Misses,
-			Convicted: p.Convicted, Refuted: p.Refuted, Tokens: p.Tokens, Rounds: p.Merged})
+			Convicted: p.Convicted, Refuted: p.Refuted, Tokens: p.Tokens, Rounds: p.Merged, Shards: p.Shards})
 	}
 	for i := range m.s.Rounds {
 		v.Rounds = append(v.Rounds, m.viewRound(&m.s.Rounds[i]))

@@ -7,17 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// TestMain lets this program stand in for a Python with a peer: see TestPeer.
+// TestMain lets this program stand in for a Python with a peer, see TestPeer, and for itself, see TestStepMemory.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "train-steps" {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	if script := os.Getenv("BENCH_TEST_PEER"); script != "" {
 		fmt.Println(script)
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -43,24 +47,23 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%q: not a name, or not unique", f.Name)
 		}
 		seen[f.Name] = true
-		if f.What == "" || f.Unit == "" || f.Measure == nil {
+		if f.What == "" || f.Unit == "" || f.Measure == nil || f.Limit <= 0 {
 			t.Errorf("%s lacks something: %+v", f.Name, f)
 		}
-		if g := f.Target; g != (Target{}) && (g.Of != "value" && g.Of != "ratio" || g.Cmp != "<" && g.Cmp != ">=") {
+		if g := f.Target; g != (Target{}) && (g.Of != "value" && g.Of != "ratio" || !slices.Contains([]string{"<", "<=", ">="}, g.Cmp)) {
 			t.Errorf("%s: target %+v", f.Name, g)
 		}
 	}
 }
 
-// column returns the first column of a Markdown table, without repetitions.
-func column(page string) []string {
-	var out []string
+// headings returns the sections of a page.
+func headings(page string) (out []string) {
 	for line := range strings.Lines(page) {
-		if cells := strings.Split(line, "|"); len(cells) == 11 && !strings.HasPrefix(cells[1], "--") {
-			out = append(out, strings.TrimSpace(cells[1]))
+		if name, ok := strings.CutPrefix(line, "## "); ok {
+			out = append(out, strings.TrimSpace(name))
 		}
 	}
-	return slices.Compact(out)
+	return out
 }
 
 func TestListAndPageNameEveryFigure(t *testing.T) {
@@ -70,7 +73,7 @@ func TestListAndPageNameEveryFigure(t *testing.T) {
 	}
 	var listed []string
 	for line := range strings.Lines(out.String()) {
-		if line[0] != ' ' {
+		if fields := strings.Fields(line); len(fields) == 1 && line[0] != ' ' {
 			listed = append(listed, strings.Fields(line)[0])
 		}
 	}
@@ -81,8 +84,8 @@ func TestListAndPageNameEveryFigure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := column(string(published)), append([]string{"figure"}, names()...); !slices.Equal(got, want) {
-		t.Errorf("docs/figures.md has %v, the registry %v: go run ./bench run all", got, want)
+	if got := headings(string(published)); !slices.Equal(got, names()) {
+		t.Errorf("docs/figures.md has %v, the registry %v: go run ./bench run all", got, names())
 	}
 }
 
@@ -131,7 +134,7 @@ func TestExitCodes(t *testing.T) {
 func runJSON(t *testing.T, args ...string) []Row {
 	t.Helper()
 	var out, talk bytes.Buffer
-	if code := run(append([]string{"run", "--json", "--runs", "1"}, args...), &out, &talk); code != 0 {
+	if code := run(append([]string{"run", "--json", "--runs", "1", "--patience", "0"}, args...), &out, &talk); code != 0 {
 		t.Fatalf("exit code %d: %s", code, &talk)
 	}
 	var rows []Row
@@ -176,6 +179,8 @@ func TestMeasure(t *testing.T) {
 		"none":          {row: Row{Stats: exactly(3, 1)}, met: "none"},
 		"below":         {target: Target{"value", "<", 3}, row: Row{Stats: exactly(2.9, 1)}, met: "yes"},
 		"not below":     {target: Target{"value", "<", 3}, row: Row{Stats: exactly(3, 1)}, met: "no"},
+		"at most":       {target: Target{"value", "<=", 3}, row: Row{Stats: exactly(3, 1)}, met: "yes"},
+		"not at most":   {target: Target{"value", "<=", 3}, row: Row{Stats: exactly(3.1, 1)}, met: "no"},
 		"at least":      {target: Target{"value", ">=", 3}, row: Row{Stats: exactly(3, 1)}, met: "yes"},
 		"ratio":         {target: Target{"ratio", "<", 1}, row: Row{Stats: exactly(3, 1), Other: &Other{"x", *exactly(4, 1)}}, met: "yes"},
 		"ratio missed":  {target: Target{"ratio", "<", 1}, row: Row{Stats: exactly(3, 1), Other: &Other{"x", *exactly(2, 1)}}, met: "no"},
@@ -183,7 +188,7 @@ func TestMeasure(t *testing.T) {
 		"failed":        {err: broken, fails: true},
 		"failed by end": {err: context.Canceled, fails: true},
 	} {
-		f := Figure{Name: "f", Unit: "beads", Target: tt.target, Measure: func(context.Context, *Env) ([]Row, error) {
+		f := Figure{Name: "f", Unit: "beads", Limit: time.Minute, Target: tt.target, Measure: func(context.Context, *Env) ([]Row, error) {
 			if tt.err != nil {
 				return nil, tt.err
 			}
@@ -191,7 +196,7 @@ func TestMeasure(t *testing.T) {
 		}}
 		rows, err := f.measure(context.Background(), e)
 		if tt.fails {
-			if !errors.Is(err, tt.err) {
+			if !errors.Is(err, tt.err) || len(rows) != 1 || !strings.HasPrefix(rows[0].Skipped, "failed: ") {
 				t.Errorf("%s: %v, %v", name, rows, err)
 			}
 			continue
@@ -200,9 +205,41 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, rows, err)
 		}
 	}
-	f := Figure{Name: "f", Measure: func(context.Context, *Env) ([]Row, error) { return nil, nil }}
+	f := Figure{Name: "f", Limit: time.Minute, Measure: func(context.Context, *Env) ([]Row, error) { return nil, nil }}
 	if _, err := f.measure(context.Background(), e); err == nil {
 		t.Error("a figure without rows passes")
+	}
+}
+
+// A figure that does not end within its limit keeps what it has; one that is interrupted from outside is an error.
+func TestMeasureEnds(t *testing.T) {
+	e := &Env{}
+	f := Figure{Name: "f", Limit: time.Nanosecond, Measure: func(ctx context.Context, _ *Env) ([]Row, error) {
+		<-ctx.Done()
+		return []Row{{Case: "done", Stats: exactly(1, 1)}}, ctx.Err()
+	}}
+	rows, err := f.measure(context.Background(), e)
+	if err != nil || len(rows) != 2 || rows[0].Value != 1 || !strings.Contains(rows[1].Skipped, "limit") {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	interrupted, cancel := context.WithCancel(context.Background())
+	cancel()
+	if rows, err := f.measure(interrupted, e); !errors.Is(err, context.Canceled) || rows != nil {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}
+
+// One failing figure hides no other.
+func TestGoesOnAfterAFailure(t *testing.T) {
+	fine := Figure{Name: "fine", Limit: time.Minute, Measure: func(context.Context, *Env) ([]Row, error) {
+		return []Row{{Stats: exactly(1, 1)}}, nil
+	}}
+	bad := fine
+	bad.Name, bad.Measure = "bad", func(context.Context, *Env) ([]Row, error) { return nil, errors.New("broken\nin two") }
+	var out, talk bytes.Buffer
+	rows, err := measureAll(context.Background(), &terminal{&out, &talk}, &Env{Talk: &talk}, []Figure{bad, fine}, true)
+	if err == nil || len(rows) != 2 || rows[0].Skipped != "failed: broken" || rows[1].Stats == nil || !strings.Contains(talk.String(), "skipped: bad") {
+		t.Errorf("%+v, %v, %s", rows, err, &talk)
 	}
 }
 
@@ -212,13 +249,18 @@ func TestPage(t *testing.T) {
 		{Name: "b", Skipped: "no abacus", Target: "none", Met: "none"},
 		{Name: "c", Stats: exactly(7777, 1), Target: "< 3", Met: "no", Busy: 0.5},
 	}
-	got := string(page(Machine{CPU: "abacus"}, rows))
-	if !slices.Equal(column(got), []string{"figure", "a", "b", "c"}) {
-		t.Errorf("first column %q", column(got))
+	figures := []Figure{{Name: "a", What: "beads", Unit: "s"}, {Name: "b", What: "more"}, {Name: "c", What: "yet more"}, {Name: "d", What: "none"}}
+	for i := range rows {
+		rows[i].Machine.CPU = "abacus"
+	}
+	rows[1].Machine.CPU = "slide rule"
+	got := string(page(figures, Machine{CPU: "abacus"}, rows))
+	if !slices.Equal(headings(got), []string{"a", "b", "c", "d"}) {
+		t.Errorf("headings %q", headings(got))
 	}
 	for _, want := range []string{
-		"| a | x/y | 2 (1 to 3 in 5 runs) | s | < 3 | yes | them: 8 (the same in 5 runs) | 0.25 |", "- a x|y: careful",
-		"| b |  | not measured here: no abacus |", "| c |  | not measured here: other programs used 50 %",
+		"| x/y | 2 (1 to 3 in 5 runs) | them: 8 (the same in 5 runs) | 0.25 | yes |", "- x|y: careful",
+		"- all: not measured here: no abacus", "- all: not measured here: other programs used 50 %", "Measured on: slide rule", "Not measured yet.",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q:\n%s", want, got)
@@ -226,6 +268,14 @@ func TestPage(t *testing.T) {
 	}
 	if strings.Contains(got, "7777") {
 		t.Errorf("publishes a value from a busy machine:\n%s", got)
+	}
+	again := []Row{{Name: "c", Case: "new"}, {Name: "d", Case: "new"}, {Name: "gone"}}
+	var merged []string
+	for _, r := range merge(figures, rows, again) {
+		merged = append(merged, r.Name+r.Case)
+	}
+	if want := []string{"ax|y", "b", "cnew", "dnew"}; !slices.Equal(merged, want) {
+		t.Errorf("merged to %q, want %q", merged, want)
 	}
 	for i := range rows {
 		if line := text(&rows[i]); !strings.Contains(line, rows[i].Name) || strings.Contains(line, "\n") {
@@ -252,26 +302,66 @@ func TestSummary(t *testing.T) {
 
 func TestTakeTurns(t *testing.T) {
 	var order []string
-	side := func(name string, x float64) func() (float64, error) {
+	side := func(name string, x float64) side {
 		return func() (float64, error) { order = append(order, name); return x, nil }
 	}
-	got, err := takeTurns(2, side("a", 1), side("b", 2))
-	if err != nil || !reflect.DeepEqual(got, [][]float64{{1, 1}, {2, 2}}) || strings.Join(order, "") != "abab" {
-		t.Errorf("%v, %v, %v", got, err, order)
+	calm := func() load { return load{} }
+	e := &Env{Talk: io.Discard, load: calm}
+	got, err := e.takeTurns(t.Context(), 1, 2, side("a", 1), side("b", 2))
+	if err != nil || *got.stats(0) != *exactly(1, 2) || *got.stats(1) != *exactly(2, 2) || got.busy != 0 || strings.Join(order, "") != "ababab" {
+		t.Errorf("%+v, %v, %v", got, err, order)
 	}
-	if _, err := takeTurns(1, func() (float64, error) { return 0, os.ErrInvalid }); !errors.Is(err, os.ErrInvalid) {
+	if _, err := e.takeTurns(t.Context(), 0, 1, func() (float64, error) { return 0, os.ErrInvalid }); !errors.Is(err, os.ErrInvalid) {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.takeTurns(ended, 0, 1, side("a", 1)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
+// Disturbed rounds are measured again as long as the patience lasts, and the calmest rounds count.
+func TestPatience(t *testing.T) {
+	for _, tt := range []struct {
+		patience int
+		foreign  []uint64 // ticks of 100 that others use, round by round
+		values   []float64
+		busy     float64
+	}{
+		{0, []uint64{0, 50}, []float64{0, 1}, 0.5},
+		{1, []uint64{0, 50, 0}, []float64{0, 2}, 0},
+		{5, []uint64{0, 3, 0}, []float64{0, 1}, 0}, // 3 % are noise
+		{2, []uint64{90, 20, 30, 40}, []float64{1, 2}, 0.3},
+	} {
+		var now load
+		n, rounds, reading := -1, tt.foreign, 0
+		e := &Env{Talk: io.Discard, Patience: tt.patience, load: func() load {
+			if reading++; reading%2 == 0 { // after a round
+				now.total, now.busy = now.total+100, now.busy+rounds[n]
+			}
+			return now
+		}}
+		got, err := e.takeTurns(t.Context(), 0, 2, func() (float64, error) { n++; return float64(n), nil })
+		if err != nil || got.busy != tt.busy || !slices.Equal(slices.Sorted(slices.Values([]float64{got.rounds[0].samples[0], got.rounds[1].samples[0]})), tt.values) {
+			t.Errorf("patience %d, %v: %+v, %v", tt.patience, tt.foreign, got, err)
+		}
+	}
+}
+
 func TestForeignLoad(t *testing.T) {
-	const system, self = "cpu  100 10 20 1000 50 5 5 10 0 0\ncpu0 1\n", "7 (a) b) c) R 1 1 1 0 -1 0 0 0 0 0 30 5 3 2 20 0\n"
-	a := parseLoad(system, self)
+	const system = "cpu  100 10 20 1000 50 5 5 10 0 0\ncpu0 1\n"
+	self, child := "7 (a) b) c) R 1 1 1 0 -1 0 0 0 0 0 30 5 3 2 20 0\n", "9 (python) R 8 1 1 0 -1 0 0 0 0 0 7 0 0 0 20 0\n"
+	between, other := "8 (sh) S 7 1 1 0 -1 0 0 0 0 0 1 1 1 1 20 0\n", "5 (x) R 1 1 1 0 -1 0 0 0 0 0 500 0 0 0 20 0\n"
+	a := parseLoad(system, []string{self}, 7)
 	if a != (load{total: 1200, busy: 150, own: 40}) {
 		t.Fatalf("%+v", a)
 	}
+	if l := parseLoad(system, []string{child, other, "x", self, between}, 7); l.own != 40+4+7 {
+		t.Errorf("with descendants: %+v", l)
+	}
 	for _, bad := range [][2]string{{"", self}, {system, ""}, {"cpu 1 2 3 x 5 6 7 8\n", self}, {system, "7 (a) R 1"}, {"intr 1 2 3 4 5 6 7 8", self}} {
-		if l := parseLoad(bad[0], bad[1]); l != (load{}) {
+		if l := parseLoad(bad[0], []string{bad[1]}, 7); l != (load{}) {
 			t.Errorf("%q: %+v", bad, l)
 		}
 	}
@@ -292,6 +382,9 @@ func TestForeignLoad(t *testing.T) {
 	}
 	if foreign(load{}, load{}) != 0 {
 		t.Error("load where none is known")
+	}
+	if l := readLoad(); l.total > 0 && l.own > l.busy {
+		t.Errorf("this machine: %+v", l)
 	}
 }
 

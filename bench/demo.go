@@ -50,12 +50,12 @@ func (e *Env) demos(ctx context.Context, n int) ([]demoResult, error) {
 	}
 	for len(e.demo.done) < n {
 		e.Say("  demonstration, run %d of %d", len(e.demo.done)+1, n)
-		before := readLoad()
+		before := e.load()
 		r, err := e.demoOnce(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r.busy = foreign(before, readLoad())
+		r.busy = foreign(before, e.load())
 		if err := e.demo.add(r); err != nil {
 			return nil, err
 		}

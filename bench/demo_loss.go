@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 var demoLoss = Figure{
@@ -11,6 +12,7 @@ var demoLoss = Figure{
 	Unit:   "nats per byte",
 	Target: Target{Of: "ratio", Cmp: "<", Bound: 1},
 	Needs:  "a run of the demonstration, minutes",
+	Limit:  10 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		runs, err := e.demos(ctx, 1)
 		if err != nil {

@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 var demoTime = Figure{
 	Name:   "demo-time",
@@ -8,7 +11,7 @@ var demoTime = Figure{
 	Unit:   "s",
 	Target: Target{Of: "value", Cmp: "<", Bound: 180},
 	Needs:  "3 runs of the demonstration, minutes each",
-	Timed:  true,
+	Limit:  15 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		runs, err := e.demos(ctx, e.Runs(3))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"drystone/node"
 )
@@ -13,6 +14,7 @@ var demoVerifyShare = Figure{
 	What:  "tokens that spot checks of the demonstration replay, as a share of the tokens trained",
 	Unit:  "of the tokens",
 	Needs: "a run of the demonstration, minutes",
+	Limit: 10 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		runs, err := e.demos(ctx, 1)
 		if err != nil {

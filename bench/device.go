@@ -11,31 +11,36 @@ import (
 	"drystone/trainer"
 )
 
-// demoDevice is a compute device with the demonstration's model and data.
-type demoDevice struct {
+// device is a compute device that trains on the default text.
+type device struct {
 	*trainer.Device
 	spec  protocol.RunSpec
 	run   protocol.Digest
+	data  *trainer.Dataset
 	theta []float32 // of round 0
 }
 
-// newDemoDevice makes the device on a code path.
-func newDemoDevice(path string, threads int) (*demoDevice, error) {
+// newDevice makes the device for a run on a code path. It fills in what the spec says of the data and the founder. The
+// choices say how steps are computed: weights and batches are those of the run without them.
+func newDevice(spec protocol.RunSpec, path string, threads int, choices ...func(*protocol.TrainSpec)) (*device, error) {
 	data, _, err := node.LoadCorpus(nil)
 	if err != nil {
 		return nil, err
 	}
-	spec := node.WithData(node.DemoSpec(1, 12, 4), data)
+	spec = node.WithData(spec, data)
 	spec.Founder = protocol.DeriveKey(1, "bench/founder").ID()
 	run, err := spec.ID()
 	if err != nil {
 		return nil, err
 	}
+	for _, choose := range choices {
+		choose(&spec.Train)
+	}
 	set, err := trainer.NewDataset(data, spec.Data.Holdout)
 	if err != nil {
 		return nil, err
 	}
-	d := &demoDevice{spec: spec, run: run}
+	d := &device{spec: spec, run: run, data: set}
 	err = onPath(path, func() (err error) {
 		d.Device, err = trainer.NewDevice(&d.spec, run, set, threads)
 		return err
@@ -64,7 +69,7 @@ func onPath(path string, f func() error) error {
 }
 
 // assignment is the first peer's work of round 0.
-func (d *demoDevice) assignment() protocol.Assignment {
+func (d *device) assignment() protocol.Assignment {
 	return protocol.Assignment{Run: d.run, Steps: d.spec.Train.Steps}
 }
 

@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -16,16 +18,17 @@ import (
 
 // Machine says where a figure was measured.
 type Machine struct {
-	CPU   string `json:"cpu"`
-	Cores int    `json:"cores"`
-	Path  string `json:"path"` // fastest code path of internal/exact
-	Go    string `json:"go"`
-	OS    string `json:"os"`
+	CPU     string `json:"cpu"`
+	Cores   int    `json:"cores"`
+	Path    string `json:"path"`    // fastest code path of internal/exact
+	Threads int    `json:"threads"` // of either side of a comparison
+	Go      string `json:"go"`
+	OS      string `json:"os"`
 }
 
 // String is one line for people.
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.Path, m.Go, m.OS)
+	return fmt.Sprintf("%s, %d cores, path %s, %d threads, %s, %s", m.CPU, m.Cores, m.Path, m.Threads, m.Go, m.OS)
 }
 
 func thisMachine() Machine {
@@ -35,7 +38,7 @@ func thisMachine() Machine {
 	}
 	paths := exact.Paths()
 	return Machine{CPU: strings.Join(strings.Fields(cpu), " "), Cores: runtime.NumCPU(), Path: paths[len(paths)-1],
-		Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH}
+		Threads: min(2, runtime.NumCPU()), Go: runtime.Version(), OS: runtime.GOOS + "/" + runtime.GOARCH}
 }
 
 // Env is what measurements share in one invocation. One measurement at a time uses it.
@@ -46,9 +49,14 @@ type Env struct {
 	Python  string
 	Talk    io.Writer
 
-	runs int // --runs; 0 for each figure's own
-	tmp  string
-	demo demoRuns
+	Patience int // rounds of a contest that are measured again if other programs disturb
+
+	runs  int // --runs; 0 for each figure's own
+	tmp   string
+	demo  demoRuns
+	pages map[string][]byte // by name, of docs, beside the page of figures; written when they are published
+	load  func() load
+	pause time.Duration // after a disturbed round
 }
 
 // newEnv makes an Env with a temporary directory, which close removes.
@@ -62,8 +70,21 @@ func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Env{Machine: thisMachine(), Root: filepath.Dir(mod), Threads: min(2, runtime.NumCPU()),
-		Python: c.Python, Talk: talk, runs: c.Runs, tmp: tmp}, nil
+	m := thisMachine()
+	return &Env{Machine: m, Root: filepath.Dir(mod), Threads: m.Threads, Python: c.Python, Talk: talk,
+		Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second}, nil
+}
+
+// moduleVersion returns the version of a module that this program is built with.
+func moduleVersion(path string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return m.Version
+			}
+		}
+	}
+	return "of unknown version"
 }
 
 func (e *Env) close() error { return os.RemoveAll(e.tmp) }
@@ -85,19 +106,4 @@ func vectorPaths() []string {
 		return paths[1:]
 	}
 	return exact.Paths()
-}
-
-// takeTurns runs the sides one after the other, again and again, and returns each one's samples.
-func takeTurns(runs int, sides ...func() (float64, error)) ([][]float64, error) {
-	samples := make([][]float64, len(sides))
-	for range runs {
-		for i, side := range sides {
-			x, err := side()
-			if err != nil {
-				return nil, err
-			}
-			samples[i] = append(samples[i], x)
-		}
-	}
-	return samples, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Figure is one published figure and how it is measured.
@@ -14,18 +16,18 @@ type Figure struct {
 	What   string // one line for people
 	Unit   string // of Row.Value
 	Target Target
-	Needs  string // what it takes beyond a processor; "" for nothing
-	Timed  bool   // a busy machine would change it
-	// Measure returns at least one row, of which it fills Case, Stats, Other, Note and, for work done
-	// earlier, Busy. It returns a skipped error if this
-	// machine lacks what the figure needs.
+	Needs  string        // what it takes beyond a processor; "" for nothing
+	Limit  time.Duration // a measurement that takes longer is stopped; what it has until then stands
+	// Measure returns at least one row, of which it fills Case, Stats, Other, Note and, if a busy machine changes the
+	// value, Busy. It returns a skipped error if this machine lacks what the figure needs. Rows beside another error are
+	// those that it had by then.
 	Measure func(ctx context.Context, e *Env) ([]Row, error)
 }
 
 // Target is what a row is held to. The zero Target is none.
 type Target struct {
 	Of    string  // "value" or "ratio"
-	Cmp   string  // "<" or ">="
+	Cmp   string  // "<", "<=" or ">="
 	Bound float64 // in the figure's unit, or a ratio
 }
 
@@ -50,7 +52,7 @@ func (t Target) met(r *Row) string {
 	if t.Of == "ratio" {
 		x = r.Ratio
 	}
-	if t.Cmp == "<" && x < t.Bound || t.Cmp == ">=" && x >= t.Bound {
+	if t.Cmp == "<" && x < t.Bound || t.Cmp == "<=" && x <= t.Bound || t.Cmp == ">=" && x >= t.Bound {
 		return "yes"
 	}
 	return "no"
@@ -102,17 +104,21 @@ type skipped string
 
 func (s skipped) Error() string { return string(s) }
 
-// measure measures one figure and completes its rows.
+// measure measures one figure and completes its rows. If it fails there is a row that says so, and the error.
 func (f *Figure) measure(ctx context.Context, e *Env) ([]Row, error) {
-	before := readLoad()
-	rows, err := f.Measure(ctx, e)
-	busy := foreign(before, readLoad())
+	limited, cancel := context.WithTimeout(ctx, f.Limit)
+	defer cancel()
+	rows, err := f.Measure(limited, e)
 	var skip skipped
 	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: %w", f.Name, errors.Join(err, ctx.Err()))
 	case errors.As(err, &skip):
-		rows = []Row{{Skipped: string(skip)}}
+		rows, err = append(rows, Row{Skipped: string(skip)}), nil
+	case err != nil && limited.Err() != nil:
+		rows, err = append(rows, Row{Skipped: fmt.Sprintf("stopped after %v, the limit", f.Limit)}), nil
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", f.Name, err)
+		rows, err = append(rows, Row{Skipped: "failed: " + firstLine(err)}), fmt.Errorf("%s: %w", f.Name, err)
 	case len(rows) == 0:
 		return nil, fmt.Errorf("%s: measured nothing", f.Name)
 	}
@@ -124,11 +130,13 @@ func (f *Figure) measure(ctx context.Context, e *Env) ([]Row, error) {
 			r.Ratio = r.Value / r.Other.Value
 		}
 		r.Met = f.Target.met(r)
-		if f.Timed && r.Stats != nil {
-			r.Busy = max(r.Busy, busy)
-		}
 	}
-	return rows, nil
+	return rows, err
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // number writes x with four significant digits, without an exponent where people would not.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"drystone/internal/exact"
 	"drystone/internal/speed"
@@ -12,15 +13,15 @@ var gemmGflops = Figure{
 	Name:  "gemm-gflops",
 	What:  "exact float32 matrix product of squares, against the fused multiply-adds that the processor does without memory",
 	Unit:  "GFLOP/s",
-	Timed: true,
+	Limit: 10 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		var rows []Row
 		for _, path := range vectorPaths() {
 			got, err := gemmRows(ctx, e, path)
-			if err != nil {
-				return nil, err
-			}
 			rows = append(rows, got...)
+			if err != nil {
+				return rows, err
+			}
 		}
 		return rows, nil
 	},
@@ -33,22 +34,15 @@ func gemmRows(ctx context.Context, e *Env, path string) (rows []Row, err error) 
 	}
 	defer eng.Close()
 	for _, p := range squares(path) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		sides := []func() (float64, error){sure(p.Speed(eng))}
+		sides, peak := []side{sure(p.Speed(eng))}, ""
 		if speed.HasPeak(path) {
-			sides = append(sides, func() (float64, error) { return speed.Peak(path, e.Threads), nil })
+			sides, peak = append(sides, sure(func() float64 { return speed.Peak(path, e.Threads) })), "peak"
 		}
-		samples, err := takeTurns(e.Runs(9), sides...)
+		t, err := e.takeTurns(ctx, 0, e.Runs(9), sides...)
 		if err != nil {
-			return nil, err
+			return rows, err
 		}
-		r := Row{Case: fmt.Sprintf("%s, %s, %d threads", path, p.Name, e.Threads), Stats: summary(samples[0])}
-		if len(samples) > 1 {
-			r.Other = &Other{"peak", *summary(samples[1])}
-		}
-		rows = append(rows, r)
+		rows = append(rows, t.row(fmt.Sprintf("%s, %s", path, p.Name), peak))
 	}
 	return rows, nil
 }
@@ -59,9 +53,4 @@ func squares(path string) []speed.Product {
 		return speed.Squares(256)
 	}
 	return speed.Squares(256, 512, 768, 1024, 1536, 2048)
-}
-
-// sure makes a side of takeTurns from a measurement that cannot fail.
-func sure(f func() float64) func() (float64, error) {
-	return func() (float64, error) { return f(), nil }
 }

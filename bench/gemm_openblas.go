@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"time"
 
 	"drystone/internal/exact"
 	"drystone/internal/speed"
@@ -18,7 +19,7 @@ var gemmOpenBLAS = Figure{
 	Unit:   "GFLOP/s",
 	Target: Target{Of: "ratio", Cmp: ">=", Bound: 0.95},
 	Needs:  "a Python with numpy (--python)",
-	Timed:  true,
+	Limit:  15 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		p, err := e.startPeer(ctx, gemmScript)
 		if err != nil {
@@ -42,18 +43,11 @@ var gemmOpenBLAS = Figure{
 				s, err := p.ask(fmt.Sprintf("%d %d %d %t %t", x.M, x.N, x.K, x.TransA, x.TransB))
 				return x.GFLOP() / s, err
 			}
-			if _, err := takeTurns(1, ours, theirs); err != nil { // warm up
-				return nil, err
-			}
-			samples, err := takeTurns(e.Runs(7), ours, theirs)
+			t, err := e.takeTurns(ctx, 1, e.Runs(7), ours, theirs)
 			if err != nil {
-				return nil, err
+				return rows, err
 			}
-			rows = append(rows, Row{
-				Case:  fmt.Sprintf("%s, %s (%dx%dx%d), %d threads", eng.Path(), x.Name, x.M, x.N, x.K, e.Threads),
-				Stats: summary(samples[0]),
-				Other: &Other{p.hello.What, *summary(samples[1])},
-			})
+			rows = append(rows, t.row(fmt.Sprintf("%s (%dx%dx%d)", x.Name, x.M, x.N, x.K), p.hello.What))
 		}
 		rows[0].Note = "the other side is " + p.hello.Version
 		return rows, nil

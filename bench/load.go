@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -12,7 +13,7 @@ const busyShare = 0.05
 // load is processor time since the start of the machine, in ticks, as Linux counts it. It is zero elsewhere.
 type load struct {
 	total, busy uint64 // of all cores; busy includes time that the hypervisor gave to other guests
-	own         uint64 // this process and its children that have ended
+	own         uint64 // this process and all that it started, directly or not
 }
 
 // readLoad reads the processor time so far.
@@ -21,15 +22,22 @@ func readLoad() load {
 	if err != nil {
 		return load{}
 	}
-	self, err := os.ReadFile("/proc/self/stat")
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return load{}
 	}
-	return parseLoad(string(system), string(self))
+	var processes []string
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil { // else it has just ended
+			processes = append(processes, string(b))
+		}
+	}
+	return parseLoad(string(system), processes, os.Getpid())
 }
 
-// parseLoad reads /proc/stat and /proc/self/stat, proc(5). It returns zero for what it does not understand.
-func parseLoad(system, self string) load {
+// parseLoad reads /proc/stat and the /proc/PID/stat of all processes, proc(5). It returns zero for what it does not
+// understand.
+func parseLoad(system string, processes []string, self int) load {
 	var l load
 	line, _, _ := strings.Cut(system, "\n")
 	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal guest guest_nice
@@ -46,19 +54,59 @@ func parseLoad(system, self string) load {
 			l.busy += n
 		}
 	}
-	_, rest, _ := strings.Cut(self[max(strings.LastIndexByte(self, ')'), 0):], " ") // the name may hold anything
-	fields = strings.Fields(rest)
-	if len(fields) < 15 {
+	all := map[int]process{}
+	for _, stat := range processes {
+		if pid, p, ok := parseProcess(stat); ok {
+			all[pid] = p
+		}
+	}
+	if _, ok := all[self]; !ok {
 		return load{}
+	}
+	for pid, p := range all {
+		for range len(all) { // bounds the way up, should the table not be a tree
+			if pid == self {
+				l.own += p.ticks
+				break
+			}
+			parent, ok := all[pid]
+			if !ok {
+				break
+			}
+			pid = parent.parent
+		}
+	}
+	return l
+}
+
+// process is one line of /proc/PID/stat.
+type process struct {
+	parent int
+	ticks  uint64 // its own, and those of its children that have ended
+}
+
+func parseProcess(stat string) (pid int, p process, ok bool) {
+	id, rest, _ := strings.Cut(stat, " ")
+	pid, err := strconv.Atoi(id)
+	if err != nil {
+		return 0, p, false
+	}
+	_, rest, _ = strings.Cut(rest[max(strings.LastIndexByte(rest, ')'), 0):], " ") // the name may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 15 {
+		return 0, p, false
+	}
+	if p.parent, err = strconv.Atoi(fields[1]); err != nil {
+		return 0, p, false
 	}
 	for _, f := range fields[11:15] { // utime stime cutime cstime
 		n, err := strconv.ParseUint(f, 10, 64)
 		if err != nil {
-			return load{}
+			return 0, p, false
 		}
-		l.own += n
+		p.ticks += n
 	}
-	return l
+	return pid, p, true
 }
 
 // foreign returns the share of the machine that other programs used between two readings, 0 if it does not matter or is

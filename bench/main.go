@@ -39,21 +39,29 @@ var errUnknown = errors.New("unknown figure")
 type commands struct {
 	List listCmd `cmd:"" help:"Name every figure."`
 	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
+
+	ParitySide paritySideCmd `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
+	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
 }
 
 type listCmd struct{}
 
 type runCmd struct {
-	Names  []string `arg:"" help:"Figures to measure, or all."`
-	JSON   bool     `help:"Print a JSON array of rows."`
-	Runs   int      `help:"Runs of each measurement; default: what each figure says."`
-	Python string   `help:"Python that has the peers installed, for comparisons with them." default:"python3"`
+	Names    []string `arg:"" help:"Figures to measure, or all."`
+	JSON     bool     `help:"Print a JSON array of rows."`
+	Publish  bool     `help:"Write the rows into docs/figures.md, beside those of other figures; run all implies it."`
+	Runs     int      `help:"Runs of each measurement; default: what each figure says."`
+	Patience int      `help:"How often a row repeats a round that other programs disturbed." default:"10"`
+	Python   string   `help:"Python that has the peers installed, for comparisons with them." default:"python3"`
 }
 
 // Validate is called by the parser.
 func (c *runCmd) Validate() error {
 	if c.Runs < 0 {
 		return fmt.Errorf("--runs %d: want 1 or more", c.Runs)
+	}
+	if c.Patience < 0 || c.Patience > 1000 {
+		return fmt.Errorf("--patience %d: want 0 to 1000", c.Patience)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,10 +43,7 @@ func (e *Env) startPeer(ctx context.Context, script string, args ...string) (p *
 		return nil, skipped(fmt.Sprintf("needs a Python that has the peer installed; %q is not there (--python)", e.Python))
 	}
 	p = &peer{cmd: exec.CommandContext(ctx, python, append([]string{"-u", "-c", script, fmt.Sprint(e.Threads)}, args...)...), talk: new(bytes.Buffer)}
-	p.cmd.Env, p.cmd.Stderr = os.Environ(), p.talk
-	for _, name := range []string{"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} {
-		p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("%s=%d", name, e.Threads))
-	}
+	p.cmd.Env, p.cmd.Stderr = peerEnviron(os.Environ(), e.Threads), p.talk
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -66,6 +64,23 @@ func (e *Env) startPeer(ctx context.Context, script string, args ...string) (p *
 	return p, nil
 }
 
+// peerEnviron is an environment without what tunes a numerical library, and with the number of its threads. A machine
+// may for instance name an OpenBLAS kernel of an older processor in it, which the peer would then run.
+func peerEnviron(environ []string, threads int) []string {
+	environ = slices.DeleteFunc(slices.Clone(environ), func(s string) bool {
+		for _, prefix := range []string{"OPENBLAS_", "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "ATEN_", "TORCH"} {
+			if strings.HasPrefix(s, prefix) {
+				return true
+			}
+		}
+		return false
+	})
+	for _, name := range []string{"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} {
+		environ = append(environ, fmt.Sprintf("%s=%d", name, threads))
+	}
+	return environ
+}
+
 // settle is how long a side rests before its turn: threads of the other side's pool spin for a while after their work.
 const settle = 250 * time.Millisecond
 
@@ -73,19 +88,24 @@ const settle = 250 * time.Millisecond
 func (p *peer) ask(line string) (float64, error) {
 	time.Sleep(settle)
 	defer time.Sleep(settle)
-	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
-		return 0, fmt.Errorf("peer: %w\n%s", err, p.talk)
-	}
 	var answer struct {
 		Seconds float64 `json:"seconds"`
 	}
-	if err := p.read(&answer); err != nil {
+	if err := p.exchange(line, &answer); err != nil {
 		return 0, err
 	}
 	if answer.Seconds <= 0 {
 		return 0, fmt.Errorf("peer: measured %v seconds", answer.Seconds)
 	}
 	return answer.Seconds, nil
+}
+
+// exchange sends a line and decodes the answer into v.
+func (p *peer) exchange(line string, v any) error {
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		return fmt.Errorf("peer: %w\n%s", err, p.talk)
+	}
+	return p.read(v)
 }
 
 func (p *peer) read(v any) error {

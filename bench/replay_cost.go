@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"drystone/node"
 	"drystone/protocol"
 	"drystone/trainer"
 )
@@ -13,9 +14,9 @@ var replayCost = Figure{
 	Name:  "replay-cost",
 	What:  "time to check one drawn segment of the demonstration's model, against training one contribution",
 	Unit:  "s",
-	Timed: true,
+	Limit: 5 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		d, err := newDemoDevice(e.Machine.Path, e.Threads)
+		d, err := newDevice(node.DemoSpec(1, 12, 4), e.Machine.Path, e.Threads)
 		if err != nil {
 			return nil, err
 		}
@@ -26,18 +27,15 @@ var replayCost = Figure{
 			c, err = d.train(ctx)
 			return since(start), err
 		}
-		if _, err := train(); err != nil { // warm up
-			return nil, err
-		}
 		check := func() (float64, error) { return d.check(ctx, c) }
-		samples, err := takeTurns(e.Runs(5), train, check)
+		t, err := e.takeTurns(ctx, 1, e.Runs(5), train, check)
 		if err != nil {
 			return nil, err
 		}
 		return []Row{{
-			Case:  fmt.Sprintf("%s, %d threads", e.Machine.Path, e.Threads),
-			Stats: summary(samples[1]),
-			Other: &Other{"training", *summary(samples[0])},
+			Stats: t.stats(1),
+			Other: &Other{"training", *t.stats(0)},
+			Busy:  t.busy,
 			Note: fmt.Sprintf("a contribution is %d steps, a segment %d, of %d tokens each; both sides hash what they commit to or check",
 				d.spec.Train.Steps, d.spec.Train.Segment, d.spec.TokensPerStep()),
 		}}, nil
@@ -45,7 +43,7 @@ var replayCost = Figure{
 }
 
 // train makes one whole contribution: steps, trace and payload.
-func (d *demoDevice) train(ctx context.Context) (*trainer.Contribution, error) {
+func (d *device) train(ctx context.Context) (*trainer.Contribution, error) {
 	return d.Train(ctx, d.assignment(), d.theta, trainer.TrainOptions{
 		Peer: d.spec.Founder,
 		Salt: func(shard uint32) ([16]byte, error) { return [16]byte{byte(shard)}, nil },
@@ -53,14 +51,14 @@ func (d *demoDevice) train(ctx context.Context) (*trainer.Contribution, error) {
 }
 
 // check does what a verifier does with the opening of the last segment, which it times, and fails if it does not hold.
-func (d *demoDevice) check(ctx context.Context, c *trainer.Contribution) (float64, error) {
+func (d *device) check(ctx context.Context, c *trainer.Contribution) (float64, error) {
 	segment := d.spec.Segments(c.Assignment.Steps) - 1
 	o, err := c.Open(protocol.OpenRequest{Run: d.run, Segment: segment, Chunks: []uint32{0, 100}})
 	if err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	from, err := trainer.OpenedState(o, d.Params())
+	from, err := trainer.OpenedState(o, d.Params(), d.Params())
 	if err != nil {
 		return 0, err
 	}

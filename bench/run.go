@@ -5,15 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Run prints the registry.
 func (*listCmd) Run(t *terminal) error {
+	fmt.Fprintf(t.out, "run all takes at most %v\n\n", longest(figures))
 	for _, f := range figures {
-		fmt.Fprintf(t.out, "%-18s %s\n%-18s unit %s; target %s", f.Name, f.What, "", f.Unit, f.Target)
+		fmt.Fprintf(t.out, "%s\n  %s\n  unit %s; target %s; at most %v", f.Name, f.What, f.Unit, f.Target, f.Limit)
 		if f.Needs != "" {
 			fmt.Fprintf(t.out, "; needs %s", f.Needs)
 		}
@@ -41,15 +41,10 @@ func (c *runCmd) Run(ctx context.Context, t *terminal) (err error) {
 			return err
 		}
 	}
-	if failures != nil || !slices.Contains(c.Names, "all") {
-		return failures
+	if ctx.Err() == nil && (c.Publish || slices.Contains(c.Names, "all")) {
+		failures = errors.Join(failures, e.publish(rows))
 	}
-	path := filepath.Join(e.Root, "docs", "figures.md")
-	if err := os.WriteFile(path, page(e.Machine, rows), 0o644); err != nil {
-		return err
-	}
-	e.Say("wrote docs/figures.md")
-	return nil
+	return failures
 }
 
 // measureAll measures figure after figure and prints each one's rows when it has them.
@@ -58,28 +53,37 @@ func measureAll(ctx context.Context, t *terminal, e *Env, chosen []Figure, show 
 	if show {
 		fmt.Fprintf(t.out, "machine: %s\n", e.Machine)
 	}
-	for _, f := range chosen {
-		e.Say("measuring %s: %s", f.Name, f.What)
+	began := time.Now()
+	for i, f := range chosen {
+		e.Say("%d of %d, %v since the start: %s, at most %v", i+1, len(chosen), time.Since(began).Round(time.Second), f.Name, f.Limit)
 		got, err := f.measure(ctx, e)
 		if err != nil {
 			e.Say("failed: %v", err)
 			failures = errors.Join(failures, err)
-			if ctx.Err() != nil {
-				break
-			}
-			continue
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		for i := range got {
 			if show {
 				fmt.Fprintln(t.out, text(&got[i]))
-			} else if got[i].Skipped != "" {
-				e.Say("skipped: %s", got[i].Skipped)
 			}
-		}
-		if got[0].Busy > 0 {
-			e.Say("other programs used %.0f %% of this machine meanwhile: measure again before you publish", 100*got[0].Busy)
+			if got[i].Skipped != "" {
+				e.Say("skipped: %s %s: %s", f.Name, got[i].Case, got[i].Skipped)
+			}
+			if got[i].Busy > 0 {
+				e.Say("disturbed: %s %s: other programs used %.0f %% of this machine: measure again before you publish", f.Name, got[i].Case, 100*got[i].Busy)
+			}
 		}
 		rows = append(rows, got...)
 	}
 	return rows, failures
+}
+
+// longest is how long it takes at most to measure figures.
+func longest(figures []Figure) (total time.Duration) {
+	for _, f := range figures {
+		total += f.Limit
+	}
+	return total
 }

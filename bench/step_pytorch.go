@@ -4,9 +4,13 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"time"
 
 	"drystone/internal/speed"
 )
+
+//go:embed py/decoder.py
+var decoderScript string
 
 //go:embed py/step.py
 var stepScript string
@@ -17,7 +21,7 @@ var stepPyTorch = Figure{
 	Unit:    "tokens/s",
 	Target:  Target{Of: "ratio", Cmp: ">=", Bound: 2},
 	Needs:   "a Python with torch (--python)",
-	Timed:   true,
+	Limit:   15 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) { return e.stepAgainst(ctx, "eager") },
 }
 
@@ -27,7 +31,7 @@ var stepCompiled = Figure{
 	Unit:    "tokens/s",
 	Target:  Target{Of: "ratio", Cmp: ">=", Bound: 1.2},
 	Needs:   "a Python with torch (--python) and a C++ compiler",
-	Timed:   true,
+	Limit:   15 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) { return e.stepAgainst(ctx, "compiled") },
 }
 
@@ -36,7 +40,7 @@ func (e *Env) stepAgainst(ctx context.Context, mode string) ([]Row, error) {
 	for _, m := range speed.Models() {
 		r, err := e.stepBeside(ctx, m, mode)
 		if err != nil {
-			return nil, err
+			return rows, err
 		}
 		rows = append(rows, r)
 	}
@@ -49,7 +53,7 @@ func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row
 		return r, err
 	}
 	defer s.Close()
-	p, err := e.startPeer(ctx, stepScript, stepArgs(m, mode)...)
+	p, err := e.startPeer(ctx, decoderScript+stepScript, stepArgs(m, mode)...)
 	if err != nil {
 		return r, err
 	}
@@ -63,25 +67,21 @@ func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row
 		t, err := p.ask(fmt.Sprint(steps))
 		return float64(steps*m.Rows()) / t, err
 	}
-	if _, err := takeTurns(2, ours, theirs); err != nil { // warm up
-		return r, err
-	}
-	samples, err := takeTurns(e.Runs(9), ours, theirs)
+	t, err := e.takeTurns(ctx, 2, e.Runs(9), ours, theirs)
 	if err != nil {
 		return r, err
 	}
-	return Row{
-		Case:  fmt.Sprintf("%s, %s, %d threads", m.Name, e.Machine.Path, e.Threads),
-		Stats: summary(samples[0]),
-		Other: &Other{p.hello.What, *summary(samples[1])},
-		Note:  "the other side is " + p.hello.Version,
-	}, nil
+	r = t.row(m.Name, p.hello.What)
+	r.Note = "the other side is " + p.hello.Version
+	return r, nil
 }
 
 // stepArgs are the arguments of step.py after the number of threads.
-func stepArgs(m speed.Model, mode string) []string {
+func stepArgs(m speed.Model, mode string) []string { return append([]string{mode}, shapeArgs(m)...) }
+
+// shapeArgs describe a model to the scripts.
+func shapeArgs(m speed.Model) (args []string) {
 	s := m.Shape
-	args := []string{mode}
 	for _, n := range []int{s.Dim, s.Layers, s.Heads, s.FFN, s.Vocab, s.Context, m.Batch} {
 		args = append(args, fmt.Sprint(n))
 	}

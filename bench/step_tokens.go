@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"drystone/internal/speed"
 	"drystone/node"
@@ -12,7 +13,7 @@ var stepTokens = Figure{
 	Name:  "step-tokens",
 	What:  "training speed of the two reference models: batch, forward, backward, clipping and AdamW of Llamas of 0.92 M parameters (4 layers of 128, 16 sequences of 128) and 10.8 M (6 layers of 384, 8 sequences of 256)",
 	Unit:  "tokens/s",
-	Timed: true,
+	Limit: 10 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		var rows []Row
 		for _, path := range vectorPaths() {
@@ -21,16 +22,14 @@ var stepTokens = Figure{
 				if err != nil {
 					return nil, err
 				}
-				samples, err := takeTurns(e.Runs(5)+1, func() (float64, error) { return s.TokensPerSecond(ctx, stepsOf(m)) })
+				t, err := e.takeTurns(ctx, 1, e.Runs(5), func() (float64, error) { return s.TokensPerSecond(ctx, stepsOf(m)) })
 				s.Close()
 				if err != nil {
-					return nil, err
+					return rows, err
 				}
-				rows = append(rows, Row{
-					Case:  fmt.Sprintf("%s, %s, %d threads", m.Name, path, e.Threads),
-					Stats: summary(samples[0][1:]), // the first one warms up
-					Note:  fmt.Sprintf("%d parameters, %d steps of %d tokens a run", s.Params(), stepsOf(m), m.Rows()),
-				})
+				r := t.row(fmt.Sprintf("%s, %s", m.Name, path), "")
+				r.Note = fmt.Sprintf("%d parameters, %d steps of %d tokens a run", s.Params(), stepsOf(m), m.Rows())
+				rows = append(rows, r)
 			}
 		}
 		return rows, nil

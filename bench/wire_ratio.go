@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 var wireRatio = Figure{
@@ -11,6 +12,7 @@ var wireRatio = Figure{
 	Unit:   "times",
 	Target: Target{Of: "value", Cmp: ">=", Bound: 20},
 	Needs:  "a run of the demonstration, minutes",
+	Limit:  10 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		runs, err := e.demos(ctx, 1)
 		if err != nil {

@@ -18,6 +18,8 @@ type RoundView interface {
 	Round() (round uint32, open protocol.Digest, ok bool)
 	// Rostered reports whether p is in the roster of the newest open round.
 	Rostered(p protocol.PeerID) bool
+	// Shards returns the shards that p is assigned in an opened round whose roster has it; empty for all.
+	Shards(round uint32, p protocol.PeerID) []uint32
 	// Commit returns the first verified commit of p in the newest open round or, once that round is frozen, the commit
 	// that the Freeze names, if it is known.
 	Commit(p protocol.PeerID) (*protocol.Commit, bool)
@@ -123,6 +125,10 @@ func (v *Validator) reveal(shard int, data []byte) Verdict {
 	if !v.view.Rostered(r.Peer) {
 		return Reject
 	}
+	shards := v.view.Shards(r.Round, r.Peer)
+	if _, own := protocol.PlaceOf(shards, shard); !own {
+		return Reject // the Open says which shards it owes
+	}
 	freeze, ok := v.view.Frozen()
 	if !ok {
 		return Later
@@ -138,7 +144,7 @@ func (v *Validator) reveal(shard int, data []byte) Verdict {
 	if (protocol.Signed[protocol.Commit]{Body: *commit}).Digest() != frozen {
 		return Later // we hold another commit of this peer than the one frozen
 	}
-	if r.Check(v.spec, v.params, commit, freeze.Root) != nil {
+	if r.Check(v.spec, v.params, shards, commit, freeze.Root) != nil {
 		return Reject
 	}
 	return Accept

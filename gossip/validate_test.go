@@ -36,14 +36,16 @@ type stateView struct {
 	roster  []protocol.PeerID
 	commits map[protocol.PeerID]*protocol.Commit
 	freeze  *protocol.Freeze
+	shards  []uint32
 	known   map[protocol.Digest]bool
 }
 
-func (v *stateView) Council() (*protocol.Council, bool)     { return v.council, v.council != nil }
-func (v *stateView) Round() (uint32, protocol.Digest, bool) { return v.round, v.open, v.opened }
-func (v *stateView) Rostered(p protocol.PeerID) bool        { return slices.Contains(v.roster, p) }
-func (v *stateView) Frozen() (*protocol.Freeze, bool)       { return v.freeze, v.freeze != nil }
-func (v *stateView) Known(s *protocol.SignedStatement) bool { return v.known[s.Statement.Digest()] }
+func (v *stateView) Council() (*protocol.Council, bool)      { return v.council, v.council != nil }
+func (v *stateView) Round() (uint32, protocol.Digest, bool)  { return v.round, v.open, v.opened }
+func (v *stateView) Rostered(p protocol.PeerID) bool         { return slices.Contains(v.roster, p) }
+func (v *stateView) Shards(uint32, protocol.PeerID) []uint32 { return v.shards }
+func (v *stateView) Frozen() (*protocol.Freeze, bool)        { return v.freeze, v.freeze != nil }
+func (v *stateView) Known(s *protocol.SignedStatement) bool  { return v.known[s.Statement.Digest()] }
 func (v *stateView) Commit(p protocol.PeerID) (*protocol.Commit, bool) {
 	c := v.commits[p]
 	return c, c != nil
@@ -177,6 +179,8 @@ func TestValidateReveal(t *testing.T) {
 	}{
 		{"good", func(*world, *protocol.Reveal) {}, Accept},
 		{"of another run", func(_ *world, r *protocol.Reveal) { r.Run[0]++ }, Reject},
+		{"of a shard that is not assigned", func(w *world, _ *protocol.Reveal) { w.view.shards = []uint32{0, 2} }, Reject},
+		{"of one shard of fewer", func(w *world, _ *protocol.Reveal) { w.view.shards = []uint32{1, 2} }, Reject},
 		{"on another shard's topic", func(_ *world, r *protocol.Reveal) { r.Shard = 2 }, Reject},
 		{"payload", func(_ *world, r *protocol.Reveal) { r.Payload[7] ^= 1 }, Reject},
 		{"salt", func(_ *world, r *protocol.Reveal) { r.Salt[0] ^= 1 }, Reject},

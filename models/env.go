@@ -6,10 +6,45 @@ import (
 	G "gorgonia.org/gorgonia"
 )
 
-// env is what the operations of one graph share: the engine that computes, and a salt for hashes (see build).
+// env is what the operations of one graph share: the engine that computes, a salt for hashes (see build), and the passes
+// in which a batch is computed.
 type env struct {
 	*exact.Engine
 	salt int
+	run  *passes // nil: there is one
+}
+
+// passes counts the passes over the micro-batches of a step. Sums over rows go on from pass to pass.
+type passes struct {
+	at, of int
+	kept   int // elements of memory that operations keep for themselves
+}
+
+// first and last report where in the batch the running pass is.
+func (p *passes) first() bool { return p == nil || p.at == 0 }
+func (p *passes) last() bool  { return p == nil || p.at == p.of-1 }
+
+// count returns the number of passes, and index which one is running.
+func (p *passes) count() int {
+	if p == nil {
+		return 1
+	}
+	return p.of
+}
+
+func (p *passes) index() int {
+	if p == nil {
+		return 0
+	}
+	return p.at
+}
+
+// keep returns memory that an operation keeps from step to step.
+func (e env) keep(n int) []float32 {
+	if e.run != nil {
+		e.run.kept += n
+	}
+	return exact.Floats(n)
 }
 
 // op returns the frame of an op without operands.
@@ -22,10 +57,11 @@ func (e env) op(kind, name string, attrs ...any) *op {
 func (e env) leftover(kind, name string, after, out arg, memory []float32) *op {
 	o := e.op(kind, name)
 	o.args, o.out, o.memory = []arg{after}, out, memory
-	o.run = func(out []float32, _ []G.Value) {
-		if &out[0] != &memory[0] {
-			copy(out, memory)
+	o.part = func(out []float32, _ []G.Value, rows Range) {
+		if from := memory[rows.Lo*o.out.width():]; &out[0] != &from[0] {
+			copy(out, from)
 		}
 	}
+	o.run = func(out []float32, in []G.Value) { o.part(out, in, Range{0, o.out.shape.TotalSize() / o.out.width()}) }
 	return o
 }

@@ -17,8 +17,8 @@ type purpose int
 
 const (
 	forLogits purpose = iota // logits
-	forLoss                  // logits, loss
-	forTrain                 // logits, loss, gradients
+	forLoss                  // loss
+	forTrain                 // loss, gradients
 )
 
 // weight is one parameter node: a range of theta. q, k and v of a layer are neighbours in theta and make one node, and
@@ -28,7 +28,9 @@ type weight struct {
 	arg    arg
 	offset int
 	node   *G.Node
-	grad   *G.Node // nil unless forTrain
+	grad   *G.Node // nil unless some of it is trained
+	parts  []part  // of the gradient
+	cuts   []cut
 }
 
 // graph is the decoder as Gorgonia nodes. Names in brackets are inputs; R = batch*context, packed as in linear.
@@ -36,12 +38,15 @@ type weight struct {
 //	[tokens] -> embed -> x (R, Dim)
 //	per layer:  x -> rmsnorm -> linear q|k|v -> rope -> attention -> residual(x, o_proj) -> x
 //	            x -> rmsnorm -> linear gate|up -> swiglu          -> residual(x, down_proj) -> x
-//	x -> rmsnorm -> linear -> logits (R, Vocab) -> crossentropy [targets] -> loss
+//	x -> rmsnorm -> head [targets] -> loss, or for logits
+//	x -> rmsnorm -> linear -> logits (R, Vocab)
 type graph struct {
 	*G.ExprGraph
 	tokens, targets *G.Node
 	logits, loss    *G.Node
 	weights         []*weight
+	segments        map[*G.Node]int // layer, from 1, of the nodes inside one
+	layers          int
 	fanIns          int // sums of gradients that Gorgonia adds where a node has two consumers
 }
 
@@ -52,34 +57,56 @@ var graphMu sync.Mutex
 // n²/2³³: 1e-5 for 12 layers.
 const salts = 8
 
-// build makes the graph of spec for batch sequences of Context tokens. The caller holds graphMu.
-func build(eng *exact.Engine, spec protocol.ModelSpec, batch int, p purpose, table ropeTable) (*graph, error) {
+// build makes the graph of spec for passes of batch sequences of Context tokens each. grad is for forTrain. The caller
+// holds graphMu.
+func build(eng *exact.Engine, spec protocol.ModelSpec, batch int, run *passes, p purpose, table ropeTable, grad *gradient) (*graph, error) {
 	var err error
 	for salt := range salts {
+		run.kept = 0
 		var g *graph
-		if g, err = assemble(env{eng, salt}, spec, batch, p, table); err == nil {
+		if g, err = assemble(env{eng, salt, run}, spec, batch, p, table, grad); err == nil {
 			return g, nil
 		}
 	}
 	return nil, err
 }
 
-// builder adds nodes until the first error.
+// builder adds forward nodes until the first error.
 type builder struct {
 	*graph
-	err error
+	segment int              // layer under construction, 0 outside
+	trained map[*G.Node]bool // what depends on a trained weight and so gets a gradient
+	terms   map[*G.Node]int  // of that gradient
+	err     error
 }
 
+func newBuilder(g *graph) *builder {
+	g.segments = make(map[*G.Node]int)
+	return &builder{graph: g, trained: make(map[*G.Node]bool), terms: make(map[*G.Node]int)}
+}
+
+// apply adds o to the graph. o will be differentiated only with respect to operands that get a gradient.
 func (b *builder) apply(o *op, in ...*G.Node) *G.Node {
 	if b.err != nil {
 		return nil
 	}
 	var n *G.Node
-	n, b.err = apply(o, in...)
+	if n, b.err = apply(o, in...); b.err != nil {
+		return nil
+	}
+	b.segments[n] = b.segment
+	for i := range o.wrt {
+		if o.wrt[i] = o.wrt[i] && b.trained[in[i]]; o.wrt[i] {
+			b.trained[n] = true
+			if b.terms[in[i]]++; b.terms[in[i]] > 1 {
+				b.fanIns++
+			}
+		}
+	}
 	return n
 }
 
-func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTable) (g *graph, err error) {
+func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTable, grad *gradient) (g *graph, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			g, err = nil, fmt.Errorf("%w: %v", ErrGraph, r)
@@ -90,16 +117,15 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 		return nil, err
 	}
 	g = &graph{ExprGraph: G.NewGraph(), weights: group(params)}
+	b := newBuilder(g)
 	for _, w := range g.weights {
 		w.node = w.arg.node(g.ExprGraph, e.label(w.name))
+		if p == forTrain {
+			w.parts, w.cuts = grad.of(w.offset, w.arg.shape[0], w.arg.width())
+			b.trained[w.node] = len(w.parts) > 0
+		}
 	}
-	b := &builder{graph: g}
-	b.decoder(e, spec, heads{batch, spec.Context, spec.Heads, spec.KVHeads, spec.Dim / spec.Heads}, table)
-	if p != forLogits {
-		rows := batch * spec.Context
-		g.targets = tokens(rows).node(g.ExprGraph, e.label("targets"))
-		g.loss = b.apply(e.crossEntropy("loss", rows, spec.Vocab), g.logits, g.targets)
-	}
+	b.decoder(e, spec, p, heads{batch, spec.Context, spec.Heads, spec.KVHeads, spec.Dim / spec.Heads}, table)
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -107,16 +133,12 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 		if err := g.differentiate(); err != nil {
 			return nil, err
 		}
-		g.fanIns = 2 * spec.Layers
-		if spec.Tied {
-			g.fanIns++
-		}
 	}
 	return g, g.check()
 }
 
-// decoder adds the nodes from tokens to logits.
-func (b *builder) decoder(e env, spec protocol.ModelSpec, h heads, table ropeTable) {
+// decoder adds the nodes from tokens to logits or loss.
+func (b *builder) decoder(e env, spec protocol.ModelSpec, p purpose, h heads, table ropeTable) {
 	rows, dim, ffn, eps := h.rows(), spec.Dim, spec.FFN, float32(spec.NormEps)
 	next := b.weights
 	w := func() *G.Node { n := next[0].node; next = next[1:]; return n }
@@ -125,6 +147,7 @@ func (b *builder) decoder(e env, spec protocol.ModelSpec, h heads, table ropeTab
 	table0 := w()
 	x := b.apply(e.embed("embed", rows, spec.Vocab, dim), table0, b.tokens)
 	for i := range spec.Layers {
+		b.segment, b.layers = i+1, spec.Layers
 		at := func(s string) string { return fmt.Sprintf("%d.%s", i, s) }
 		n := b.apply(e.rmsnorm(at("attn_norm"), rows, dim, eps), x, w())
 		qkv := b.apply(e.linear(at("qkv"), rows, dim, h.widths()...), n, w())
@@ -137,12 +160,20 @@ func (b *builder) decoder(e env, spec protocol.ModelSpec, h heads, table ropeTab
 		s := b.apply(e.swiglu(at("swiglu"), rows, ffn), gu)
 		x = b.apply(e.residual(at("down"), rows, ffn, dim), x, s, w())
 	}
+	b.segment = 0
 	n := b.apply(e.rmsnorm("norm", rows, dim, eps), x, w())
-	head := table0
+	out := b.weights[0] // if tied
 	if !spec.Tied {
-		head = w()
+		out = next[0]
 	}
-	b.logits = b.apply(e.linear("head", rows, dim, spec.Vocab), n, head)
+	if p == forLogits {
+		b.logits = b.apply(e.linear("head", rows, dim, spec.Vocab), n, out.node)
+		return
+	}
+	b.targets = tokens(rows).node(b.ExprGraph, e.label("targets"))
+	hd := e.newHead(rows, dim, spec.Vocab)
+	hd.train, hd.dx, hd.dw = p == forTrain, b.trained[n], out.parts
+	b.loss = b.apply(hd.mean("loss"), b.apply(hd.op("head"), n, out.node, b.targets))
 }
 
 // label names an input. Gorgonia hashes inputs by name.
@@ -167,17 +198,20 @@ func group(params []Param) []*weight {
 	return ws
 }
 
-// differentiate adds the gradient nodes and remembers them: only the nodes that Grad returns are read.
+// differentiate adds the gradient nodes of trained weights and remembers them: only the nodes that Grad returns are read.
 func (g *graph) differentiate() error {
-	wrt := make([]*G.Node, len(g.weights))
-	for i, w := range g.weights {
-		wrt[i] = w.node
+	var ws []*weight
+	var wrt []*G.Node
+	for _, w := range g.weights {
+		if len(w.parts) > 0 {
+			ws, wrt = append(ws, w), append(wrt, w.node)
+		}
 	}
 	grads, err := G.Grad(g.loss, wrt...)
 	if err != nil {
 		return fmt.Errorf("%w: differentiating: %w", ErrGraph, err)
 	}
-	for i, w := range g.weights {
+	for i, w := range ws {
 		w.grad = grads[i]
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 
 // TestMissingSumIsRefused: apply cannot see a merge of a node that Grad itself adds, the count of sums can.
 func TestMissingSumIsRefused(t *testing.T) {
-	g, err := assemble(env{Engine: engine(t, 1, "ref")}, specs["tied"], 1, forTrain, ropeTable{})
+	g, err := assemble(env{Engine: engine(t, 1, "ref")}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestHashesAreUnique(t *testing.T) {
 	deep.Layers = 24
 	graphMu.Lock()
 	defer graphMu.Unlock()
-	g, err := build(eng, deep, 1, forTrain, ropeTable{})
+	g, err := build(eng, deep, 1, &passes{of: 1}, forTrain, ropeTable{}, wholeGradient(t, deep))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestHashesAreUnique(t *testing.T) {
 func TestSaltChangesEveryHash(t *testing.T) {
 	eng := engine(t, 1, "ref")
 	hashes := func(salt int) map[uint32]bool {
-		g, err := assemble(env{eng, salt}, specs["tied"], 1, forTrain, ropeTable{})
+		g, err := assemble(env{Engine: eng, salt: salt}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestWrongShapesAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := compile(e, g, map[*G.Node]any{y: make([]float32, 12)}); !errors.Is(err, ErrGraph) {
+		if _, err := compile(e, g, map[*G.Node]any{y: make([]float32, 12)}, false); !errors.Is(err, ErrGraph) {
 			t.Errorf("error %v", err)
 		}
 	})

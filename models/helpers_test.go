@@ -38,7 +38,7 @@ func engine(t testing.TB, threads int, path string) *exact.Engine {
 // fresh returns a model with weights drawn by Init, enlarged so that every part of the gradient matters.
 func fresh(t testing.TB, spec protocol.ModelSpec, eng *exact.Engine, batch int) *Model {
 	t.Helper()
-	m, err := New(spec, eng, batch)
+	m, err := New(spec, eng, batch, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +48,14 @@ func fresh(t testing.TB, spec protocol.ModelSpec, eng *exact.Engine, batch int) 
 	}
 	copy(m.Params(), theta)
 	return m
+}
+
+func wholeGradient(t testing.TB, spec protocol.ModelSpec) *gradient {
+	_, total, err := Layout(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newGradient([]Range{{0, total}})
 }
 
 // text returns n tokens and n targets below vocab.

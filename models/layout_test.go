@@ -84,7 +84,7 @@ func TestAnyShapeAgainstFloat64(t *testing.T) {
 	eng := engine(t, 2, bestPath())
 	rapid.Check(t, func(r *rapid.T) {
 		spec, batch := drawSpec(r), rapid.IntRange(1, 3).Draw(r, "batch")
-		m, err := New(spec, eng, batch)
+		m, err := New(spec, eng, batch, Options{})
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestBadSpecs(t *testing.T) {
 		if _, err := Init(spec, [32]byte{}); !errors.Is(err, ErrBadSpec) {
 			t.Errorf("%s: Init says %v", name, err)
 		}
-		if _, err := New(spec, nil, 1); !errors.Is(err, ErrBadSpec) {
+		if _, err := New(spec, nil, 1, Options{}); !errors.Is(err, ErrBadSpec) {
 			t.Errorf("%s: New says %v", name, err)
 		}
 	}

@@ -20,7 +20,7 @@ var (
 
 const (
 	maxRows        = 1 << 24 // bounds batch*Context
-	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations
+	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations, and the logits of a sequence
 )
 
 // Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
@@ -29,18 +29,20 @@ const (
 type Model struct {
 	spec  protocol.ModelSpec
 	batch int
+	opts  Options // resolved
 	eng   *exact.Engine
 	table ropeTable
 
-	theta, grads []float32
-	train        *program
-	eval         *program // built by the first Loss
-	single       *program // built by the first Logits: one sequence
+	theta  []float32
+	grad   *gradient
+	train  *program
+	eval   *program // built by the first Loss
+	single *program // built by the first Logits: one sequence
 }
 
 // New plans the training step of spec for batch sequences of spec.Context tokens. Params is all zeros: copy a theta
 // into it, as from Init. Memory is 8 bytes per parameter plus the activations.
-func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) {
+func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
 		return nil, err
@@ -48,28 +50,55 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int) (*Model, error) 
 	if batch < 1 || batch > maxRows/spec.Context {
 		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
 	}
-	if n := activations(spec, batch); n > maxActivations {
-		return nil, fmt.Errorf("models: batch = %d needs %d elements of working memory: want at most %d", batch, n, maxActivations)
+	if opts, err = opts.resolve(spec, batch, total); err != nil {
+		return nil, err
+	}
+	if n := activations(spec, opts.MicroBatch*spec.Context, opts.Recompute); n > maxActivations {
+		return nil, fmt.Errorf("models: %d sequences at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
 	}
 	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
-		spec: spec, batch: batch, eng: eng, table: ropeTable{cos, sin},
-		theta: exact.Floats(total), grads: exact.Floats(total),
+		spec: spec, batch: batch, opts: opts, eng: eng, table: ropeTable{cos, sin},
+		theta: exact.Floats(total), grad: newGradient(opts.Trained),
 	}
-	m.train, err = m.program(batch, forTrain)
+	m.train, err = m.program(opts.MicroBatch, forTrain)
 	return m, err
 }
 
-// activations estimates, from above, the elements of memory that a step plans for batch sequences.
-func activations(s protocol.ModelSpec, batch int) int {
-	return batch * s.Context * (s.Layers*(8*s.Dim+3*s.FFN+2*s.Heads+2) + 16*s.Dim + 8*s.FFN + 3*s.Vocab)
+// activations estimates, from above, the elements of memory that a step plans for passes of that many rows.
+func activations(s protocol.ModelSpec, rows int, recompute bool) int {
+	inside := 8*s.Dim + 3*s.FFN // what a layer keeps for the way back, its input included
+	layers := s.Layers * (inside + 2*s.Heads + 2)
+	if recompute {
+		layers = s.Layers*(s.Dim+2*s.Heads+2) + inside
+	}
+	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, passRows)*s.Vocab
 }
 
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
 func (m *Model) Params() []float32 { return m.theta }
 
-// Grads returns the gradient of the last Step's loss, in the order of Layout. The next Step overwrites it.
-func (m *Model) Grads() []float32 { return m.grads }
+// Grads returns the gradient of the last Step's loss: the trained ranges one after the other, which is all of theta in
+// the order of Layout if nothing else was asked for. The next Step overwrites it.
+func (m *Model) Grads() []float32 { return m.grad.memory }
+
+// Trained returns the ranges of theta that Grads holds, ascending. The caller must not change them.
+func (m *Model) Trained() []Range { return m.grad.trained }
+
+// Memory is what a training step takes, in bytes. The optimiser's moments and the engine's scratch come on top.
+type Memory struct {
+	Params, Grads int
+	Arena         int // results on the way, which share their places
+	Kept          int // what operations keep: statistics of norms and softmax, losses, a block of logits
+}
+
+// Memory returns what Step was planned to take.
+func (m *Model) Memory() Memory {
+	return Memory{
+		Params: 4 * len(m.theta), Grads: 4 * len(m.grad.memory),
+		Arena: 4 * m.train.machine.floats, Kept: 4 * m.train.run.kept,
+	}
+}
 
 // Batch returns the sequences per Step.
 func (m *Model) Batch() int { return m.batch }
@@ -87,7 +116,7 @@ func (m *Model) Step(tokens, targets []int32) (float32, error) {
 // Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
 func (m *Model) Loss(tokens, targets []int32) (float32, error) {
 	if m.eval == nil {
-		p, err := m.program(m.batch, forLoss)
+		p, err := m.program(m.opts.MicroBatch, forLoss)
 		if err != nil {
 			return 0, err
 		}
@@ -99,6 +128,9 @@ func (m *Model) Loss(tokens, targets []int32) (float32, error) {
 // Logits returns the logits (len(tokens), Vocab) of one sequence of at most Context tokens. The result is valid until
 // the next call. The first call plans it and allocates, later ones do not.
 func (m *Model) Logits(tokens []int32) ([]float32, error) {
+	if m.spec.Context > maxActivations/m.spec.Vocab {
+		return nil, fmt.Errorf("models: logits of %d tokens over a vocabulary of %d are too many", m.spec.Context, m.spec.Vocab)
+	}
 	if m.single == nil {
 		p, err := m.program(1, forLogits)
 		if err != nil {
@@ -110,9 +142,10 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if n < 1 || n > m.spec.Context {
 		return nil, fmt.Errorf("%w: %d tokens: want 1 to %d", ErrTokens, n, m.spec.Context)
 	}
-	if err := fill(m.single.tokens[:n], tokens, m.spec.Vocab); err != nil {
+	if err := checkIDs(tokens, n, m.spec.Vocab); err != nil {
 		return nil, err
 	}
+	copy(m.single.tokens, tokens)
 	clear(m.single.tokens[n:]) // attention is causal: what follows cannot change what is returned
 	if err := m.single.machine.RunAll(); err != nil {
 		return nil, err
@@ -123,20 +156,25 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 // program is a machine with the memory through which it talks to the model.
 type program struct {
 	machine         *machine
-	tokens, targets []int32
+	run             passes
+	tokens, targets []int32   // of a pass
 	logits          []float32 // forLogits only
 	loss            []float32
 }
 
+// program plans passes of batch sequences each.
 func (m *Model) program(batch int, p purpose) (*program, error) {
 	graphMu.Lock()
 	defer graphMu.Unlock()
-	g, err := build(m.eng, m.spec, batch, p, m.table)
+	rows := batch * m.spec.Context
+	prog := &program{tokens: make([]int32, rows), run: passes{of: 1}}
+	if p != forLogits {
+		prog.run.of = m.batch / batch
+	}
+	g, err := build(m.eng, m.spec, batch, &prog.run, p, m.table, m.grad)
 	if err != nil {
 		return nil, err
 	}
-	rows := batch * m.spec.Context
-	prog := &program{tokens: make([]int32, rows)}
 	fixed := map[*G.Node]any{g.tokens: prog.tokens}
 	if p == forLogits {
 		prog.logits = make([]float32, rows*m.spec.Vocab)
@@ -148,23 +186,25 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	for _, w := range g.weights {
 		end := w.offset + w.arg.shape.TotalSize()
 		fixed[w.node] = m.theta[w.offset:end:end]
-		if w.grad != nil {
-			fixed[w.grad] = m.grads[w.offset:end:end]
-		}
 	}
-	prog.machine, err = compile(env{Engine: m.eng}, g, fixed)
+	prog.machine, err = compile(env{Engine: m.eng, run: &prog.run}, g, fixed, m.opts.Recompute && p == forTrain)
 	return prog, err
 }
 
 func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
-	if err := fill(p.tokens, tokens, vocab); err != nil {
+	rows := len(p.tokens)
+	if err := checkIDs(tokens, rows*p.run.of, vocab); err != nil {
 		return 0, err
 	}
-	if err := fill(p.targets, targets, vocab); err != nil {
+	if err := checkIDs(targets, rows*p.run.of, vocab); err != nil {
 		return 0, fmt.Errorf("targets: %w", err)
 	}
-	if err := p.machine.RunAll(); err != nil {
-		return 0, err
+	for p.run.at = 0; p.run.at < p.run.of; p.run.at++ {
+		copy(p.tokens, tokens[p.run.at*rows:])
+		copy(p.targets, targets[p.run.at*rows:])
+		if err := p.machine.RunAll(); err != nil {
+			return 0, err
+		}
 	}
 	loss := p.loss[0]
 	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
@@ -173,16 +213,15 @@ func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
 	return loss, nil
 }
 
-// fill copies ids to dst after checking them.
-func fill(dst, ids []int32, vocab int) error {
-	if len(ids) != len(dst) {
-		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), len(dst))
+// checkIDs checks that ids are want tokens of the vocabulary.
+func checkIDs(ids []int32, want, vocab int) error {
+	if len(ids) != want {
+		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), want)
 	}
 	for i, id := range ids {
 		if id < 0 || int(id) >= vocab {
 			return fmt.Errorf("%w: token %d at %d is outside the vocabulary of %d", ErrTokens, id, i, vocab)
 		}
 	}
-	copy(dst, ids)
 	return nil
 }

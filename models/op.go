@@ -26,6 +26,14 @@ func vector(n int) arg          { return arg{tensor.Float32, tensor.Shape{n}} }
 func tokens(n int) arg          { return arg{tensor.Int32, tensor.Shape{n}} }
 func scalar() arg               { return arg{tensor.Float32, tensor.ScalarShape()} }
 
+// width returns the elements of a row: 1 for a vector.
+func (a arg) width() int {
+	if len(a.shape) < 2 {
+		return 1
+	}
+	return a.shape[1]
+}
+
 func (a arg) hmType() hm.Type {
 	if len(a.shape) == 0 {
 		return a.dt
@@ -61,6 +69,14 @@ type op struct {
 	memory []float32
 	// run computes out, of out's element count, from the inputs. It must not keep out or allocate.
 	run func(out []float32, in []G.Value)
+	// part, if not nil, computes some rows of out into out, and from the second pass on adds to what is there.
+	part func(out []float32, in []G.Value, rows Range)
+	// placed says that the op whose output is the operand has written all parts of the weight that this is the gradient of.
+	placed bool
+	// final says that only the last pass over a batch runs the op.
+	final bool
+	// plus, if not nil, returns an op of one more operand, to which it adds what this one computes.
+	plus func() *op
 	// diff returns one gradient node per input, nil where wrt is false. Both nil: the op has no derivative.
 	diff func(in G.Nodes, out, grad *G.Node) (G.Nodes, error)
 	wrt  []bool

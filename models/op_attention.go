@@ -56,7 +56,7 @@ func (e env) rope(name string, h heads, table ropeTable, inverse bool) *op {
 // and value head j / (query/kv) (Ainslie et al. 2023). The forward op keeps the maximum and the sum of every softmax
 // row, from which its derivative recomputes the probabilities.
 func (e env) attention(name string, h heads) *op {
-	rowMax, rowSum := make([]float32, h.rows()*h.query), make([]float32, h.rows()*h.query)
+	rowMax, rowSum := e.keep(h.rows()*h.query), e.keep(h.rows()*h.query)
 	o := e.op("attention", name, h)
 	o.args, o.out = []arg{h.packed()}, matrix(h.rows(), h.query*h.hd)
 	o.run = func(y []float32, in []G.Value) {

@@ -11,9 +11,10 @@ func (e env) embed(name string, rows, vocab, dim int) *op {
 	o.diff = func(v G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 		b := e.op("embed.dtable", name)
 		b.args, b.out = []arg{matrix(rows, dim), tokens(rows)}, matrix(vocab, dim)
-		b.run = func(dtable []float32, v []G.Value) {
-			e.ScatterAdd(dtable, f32(v[0]), i32(v[1]), vocab, dim)
+		b.part = func(dtable []float32, v []G.Value, want Range) {
+			e.ScatterAddRows(dtable, f32(v[0]), i32(v[1]), vocab, dim, want.Lo, want.Hi, !e.run.first())
 		}
+		b.run = func(dtable []float32, v []G.Value) { b.part(dtable, v, Range{0, vocab}) }
 		dtable, err := apply(b, dy, v[1])
 		return G.Nodes{dtable, nil}, err
 	}

@@ -75,13 +75,17 @@ func (e env) linearWeight(name string, rows, in int, outs []int) *op {
 	total := sum(outs)
 	o := e.op("linear.dw", name, outs)
 	o.args, o.out = []arg{matrix(rows, total), matrix(rows, in)}, matrix(total, in)
-	o.run = func(dw []float32, v []G.Value) {
-		dy, x := f32(v[0]), f32(v[1])
+	o.part = func(dw []float32, v []G.Value, want Range) {
+		dy, x, at := f32(v[0]), f32(v[1]), 0
 		for _, n := range outs {
-			e.Gemm(true, false, n, in, rows, dy, n, x, in, dw, in, false)
-			dy, dw = dy[rows*n:], dw[n*in:]
+			if r := want.meet(Range{at, at + n}); r.Len() > 0 {
+				e.Gemm(true, false, r.Len(), in, rows, dy[r.Lo-at:], n, x, in, dw, in, !e.run.first())
+				dw = dw[r.Len()*in:]
+			}
+			dy, at = dy[rows*n:], at+n
 		}
 	}
+	o.run = func(dw []float32, v []G.Value) { o.part(dw, v, Range{0, total}) }
 	return o
 }
 

@@ -1,26 +1,23 @@
 package models
 
-import (
-	"drystone/internal/exact"
+import G "gorgonia.org/gorgonia"
 
-	G "gorgonia.org/gorgonia"
-)
-
-// crossEntropy returns the mean over rows of -log softmax(logits)[target], in nats, for logits (rows, vocab) and
-// targets (rows): the row fold of the losses, divided by rows. If a derivative is asked for, the same pass over the
-// logits leaves it in memory of its own. The derivative is that of the loss alone: the gradient that enters must be 1.
+// crossEntropy returns the mean over the batch of -log softmax(logits)[target], in nats, for logits (rows, vocab) and
+// targets (rows) of a pass: the row fold of the losses of all passes, divided by their number. If a derivative is asked
+// for, the same pass over the logits leaves it in memory of its own. The derivative is that of the loss alone: the
+// gradient that enters must be 1.
 func (e env) crossEntropy(name string, rows, vocab int) *op {
-	losses := make([]float32, rows)
+	losses := e.keep(rows * e.run.count())
 	var dlogits []float32
 	o := e.op("crossentropy", name)
 	o.args, o.out = []arg{matrix(rows, vocab), tokens(rows)}, scalar()
 	o.run = func(loss []float32, v []G.Value) {
-		e.CrossEntropy(f32(v[0]), i32(v[1]), rows, vocab, losses, dlogits)
-		loss[0] = e.Sum(losses) / float32(rows)
+		e.CrossEntropyPart(f32(v[0]), i32(v[1]), rows, vocab, len(losses), losses[e.run.index()*rows:], dlogits)
+		loss[0] = e.Sum(losses) / float32(len(losses))
 	}
 	o.wrt = []bool{true, false}
 	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
-		dlogits = exact.Floats(rows * vocab)
+		dlogits = e.keep(rows * vocab)
 		dx, err := apply(e.leftover("crossentropy.dx", name, scalar(), matrix(rows, vocab), dlogits), loss)
 		return G.Nodes{dx, nil}, err
 	}

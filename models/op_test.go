@@ -123,7 +123,7 @@ func checkOp(t *testing.T, e env, o *op, ids []int32, ref func([][]float64) []fl
 	if err := g.check(); err != nil {
 		t.Fatal(err)
 	}
-	m, err := compile(e, g, fixed)
+	m, err := compile(e, g, fixed, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,84 +2,76 @@ package models
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"slices"
 
 	"drystone/internal/exact"
-
-	G "gorgonia.org/gorgonia"
 )
 
-// planner gives every node its memory. It is fed the nodes in the order in which they run (place) and then lays all that
-// a run computes on the way into one arena (layOut): two nodes share memory exactly if no step needs both. The largest
-// come first, each at the lowest place that is free for as long as it lives (Pisarchyk and Lee, 2020, "greedy by size").
-type planner struct {
-	fixed   map[*G.Node]any
-	lastUse map[*G.Node]int // index of the last step that reads the node
-	memory  map[*G.Node]any // []float32, or []int32 for token inputs, of nodes that lie outside the arena
-	buffers map[*G.Node]*buffer
-	all     []*buffer
-	floats  int
-}
-
-// buffer is a part of the arena. Nodes of which one overwrites the other share it.
+// buffer is a part of the arena. Values of which one overwrites the other share it.
 type buffer struct {
 	size        int
-	first, last int // steps that write and read it
+	first, last int // instructions that write and read it
 	at          int
 }
 
 // arenaAlign is the elements of a cache line: buffers begin at one.
 const arenaAlign = 16
 
-func newPlanner(g *graph, sorted G.Nodes, fixed map[*G.Node]any) *planner {
-	p := &planner{
-		fixed:   fixed,
-		lastUse: make(map[*G.Node]int),
-		memory:  make(map[*G.Node]any),
-		buffers: make(map[*G.Node]*buffer),
-	}
-	for n, m := range fixed {
-		p.memory[n] = m
-		p.lastUse[n] = math.MaxInt
-	}
-	for i, n := range sorted {
-		for _, c := range g.inputs(n) {
-			p.lastUse[c] = max(p.lastUse[c], i)
+// plan gives every value that has no memory its place in one arena, and returns the arena's elements. Two values share
+// memory exactly if no instruction needs both. The largest come first, each at the lowest place that is free for as long
+// as it lives (Pisarchyk and Lee, 2020, "greedy by size").
+func plan(code []*instr) int {
+	var all []*buffer
+	lastRead := lastReads(code)
+	for i, c := range code {
+		if b := c.place(i, lastRead); b != nil {
+			all = append(all, b)
 		}
 	}
-	return p
+	size := layOut(all)
+	arena := exact.Floats(size)
+	for _, c := range code {
+		if b := c.out.buffer; b != nil {
+			c.out.memory = arena[b.at : b.at+b.size : b.at+b.size]
+		}
+	}
+	return size
 }
 
-// place decides where the output of n, step i, lies.
-func (p *planner) place(i int, n *G.Node, o *op, in []*G.Node) error {
-	last, read := p.lastUse[n]
-	if !read {
-		return fmt.Errorf("%w: nothing reads %v", ErrGraph, n)
+// lastReads returns for each value the last instruction that reads it.
+func lastReads(code []*instr) map[*value]int {
+	last := make(map[*value]int)
+	for i, c := range code {
+		for _, v := range c.in {
+			last[v] = i
+		}
 	}
-	size := o.out.shape.TotalSize()
-	switch k := o.overwrites; {
-	case p.fixed[n] != nil: // set by newPlanner; the op writes straight into it
-	case o.memory != nil:
-		p.memory[n] = o.memory
-	case k >= 0 && p.buffers[in[k]] != nil && p.buffers[in[k]].last == i && p.buffers[in[k]].size == size:
-		b := p.buffers[in[k]]
-		b.last = last
-		p.buffers[n] = b
-	default:
-		b := &buffer{size: size, first: i, last: last}
-		p.buffers[n] = b
-		p.all = append(p.all, b)
-	}
-	return nil
+	return last
 }
 
-// layOut allocates the arena.
-func (p *planner) layOut() {
-	order := slices.Clone(p.all)
+// place decides in which buffer the output of c, instruction i, lies. It returns the buffer if that is new.
+func (c *instr) place(i int, lastRead map[*value]int) *buffer {
+	if c.out.memory != nil {
+		return nil
+	}
+	size, last := c.out.shape.TotalSize(), max(i, lastRead[c.out])
+	if k := c.op.overwrites; k >= 0 {
+		if b := c.in[k].buffer; b != nil && b.last == i && b.size == size {
+			b.last = last
+			c.out.buffer = b
+			return nil
+		}
+	}
+	c.out.buffer = &buffer{size: size, first: i, last: last}
+	return c.out.buffer
+}
+
+// layOut sets where the buffers lie and returns the elements that they take.
+func layOut(all []*buffer) int {
+	order := slices.Clone(all)
 	slices.SortStableFunc(order, func(a, b *buffer) int { return cmp.Compare(b.size, a.size) })
 	var placed []*buffer // by place
+	size := 0
 	for _, b := range order {
 		for _, other := range placed {
 			if other.last < b.first || b.last < other.first {
@@ -92,10 +84,7 @@ func (p *planner) layOut() {
 		}
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return cmp.Compare(x.at, y.at) })
 		placed = slices.Insert(placed, at, b)
-		p.floats = max(p.floats, b.at+b.size)
+		size = max(size, b.at+b.size)
 	}
-	arena := exact.Floats(p.floats)
-	for n, b := range p.buffers {
-		p.memory[n] = arena[b.at : b.at+b.size : b.at+b.size]
-	}
+	return size
 }

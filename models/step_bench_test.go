@@ -11,12 +11,14 @@ import (
 	"drystone/protocol"
 )
 
-// benchModels are the two decoders whose speed is published.
-var benchModels = []struct {
+type benchModel struct {
 	name  string
 	batch int
 	spec  protocol.ModelSpec
-}{
+}
+
+// benchModels are the two decoders whose speed is published.
+var benchModels = []benchModel{
 	{"llama-1m", 16, protocol.ModelSpec{Family: "llama", Dim: 128, Layers: 4, Heads: 4, KVHeads: 4, FFN: 384, Vocab: 256, Context: 128, NormEps: 1e-5, RopeTheta: 10000}},
 	{"llama-11m", 8, protocol.ModelSpec{Family: "llama", Dim: 384, Layers: 6, Heads: 6, KVHeads: 6, FFN: 1024, Vocab: 256, Context: 256, NormEps: 1e-5, RopeTheta: 10000}},
 }
@@ -31,7 +33,7 @@ func BenchmarkModels(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer eng.Close()
-				model, err := New(m.spec, eng, m.batch)
+				model, err := New(m.spec, eng, m.batch, Options{})
 				if err != nil {
 					b.Fatal(err)
 				}

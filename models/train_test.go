@@ -158,7 +158,7 @@ func TestCallerFaults(t *testing.T) {
 		}
 	}
 	for _, batch := range []int{-1, 0, maxRows} {
-		if _, err := New(spec, eng, batch); err == nil {
+		if _, err := New(spec, eng, batch, Options{}); err == nil {
 			t.Errorf("batch %d was accepted", batch)
 		}
 	}

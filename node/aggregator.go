@@ -129,7 +129,7 @@ func (a *Aggregator) takePart() error {
 	}
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	a.stayConnected()
-	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.commitOf})
+	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
 	if err != nil {
 		return err
 	}

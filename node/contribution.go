@@ -15,11 +15,18 @@ import (
 // gossipGrace is how long an aggregator waits for reveals to arrive by gossip before it asks the contributor itself.
 const gossipGrace = 2 * time.Second
 
-// gather collects every shard of a frozen contribution and attests to holding them.
+// source is a frozen contribution: its reveals are checked against these.
+type source struct {
+	frozen protocol.Digest
+	commit *protocol.Signed[protocol.Commit]
+	shards []uint32 // assigned, empty for all
+}
+
+// gather collects every assigned shard of a frozen contribution and attests to holding them.
 func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 	grace := time.NewTimer(gossipGrace)
 	defer grace.Stop()
-	shards := a.spec.Codec.Shards(a.params)
+	owed := a.spec.Codec.Owed(a.params, d.Shards)
 	c := &d.Commit.Body
 	for {
 		arrived := a.reveals.wait()
@@ -27,7 +34,7 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 		if err != nil {
 			return err
 		}
-		if len(all) == shards {
+		if len(all) == owed {
 			return a.propose(ctx, aggregate.AttestRecord(protocol.Sign(a.cfg.Key, protocol.Attest{
 				Run: a.run, Round: d.Round, Peer: c.Peer, Commit: d.Commit.Digest(), Start: all[0].Start, End: all[0].End, Aggregator: a.cfg.Key.ID(),
 			})))
@@ -39,8 +46,8 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 			return ctx.Err()
 		case <-grace.C:
 		}
-		for i := range shards {
-			if err := a.fetchReveal(ctx, d.Frozen, &d.Commit, uint32(i), []protocol.PeerID{c.Peer}); err != nil {
+		for i := range owed {
+			if err := a.fetchReveal(ctx, source{d.Frozen, &d.Commit, d.Shards}, i, []protocol.PeerID{c.Peer}); err != nil {
 				return fmt.Errorf("%w: %w", errNotYet, err)
 			}
 		}
@@ -50,8 +57,8 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 // collect returns the shards of a contribution that are here and check out. All of them open the same trace leaves.
 func (a *Aggregator) collect(d aggregate.DutyGather) ([]*protocol.Reveal, error) {
 	var all []*protocol.Reveal
-	for i := range a.spec.Codec.Shards(a.params) {
-		r, err := a.reveal(d.Frozen, &d.Commit, uint32(i))
+	for i := range a.spec.Codec.Owed(a.params, d.Shards) {
+		r, err := a.reveal(source{d.Frozen, &d.Commit, d.Shards}, i)
 		if err != nil {
 			return nil, err
 		}
@@ -62,16 +69,16 @@ func (a *Aggregator) collect(d aggregate.DutyGather) ([]*protocol.Reveal, error)
 	return all, nil
 }
 
-// reveal reads a shard from disk and checks it again; nil if it is not here.
-func (a *Aggregator) reveal(frozen protocol.Digest, commit *protocol.Signed[protocol.Commit], shard uint32) (*protocol.Reveal, error) {
-	c := &commit.Body
+// reveal reads the i-th shard from disk and checks it again; nil if it is not here.
+func (a *Aggregator) reveal(s source, i int) (*protocol.Reveal, error) {
+	c, shard := &s.commit.Body, uint32(protocol.ShardAt(s.shards, i))
 	data, err := a.reveals.get(c.Round, c.Peer, shard)
 	if err != nil || data == nil {
 		return nil, err
 	}
 	r, err := protocol.DecodeReveal(data)
 	if err == nil {
-		err = r.Check(a.spec, a.params, c, frozen)
+		err = r.Check(a.spec, a.params, s.shards, c, s.frozen)
 	}
 	if err != nil {
 		a.cfg.Log.Warn("a kept reveal is damaged; fetching it again", "round", c.Round, "peer", c.Peer.Short(), "shard", shard, "err", err)
@@ -80,12 +87,12 @@ func (a *Aggregator) reveal(frozen protocol.Digest, commit *protocol.Signed[prot
 	return r, nil
 }
 
-// fetchReveal asks peers, one after the other, for a shard that is not here, checks it and keeps it.
-func (a *Aggregator) fetchReveal(ctx context.Context, frozen protocol.Digest, commit *protocol.Signed[protocol.Commit], shard uint32, from []protocol.PeerID) error {
-	if r, err := a.reveal(frozen, commit, shard); err != nil || r != nil {
+// fetchReveal asks peers, one after the other, for the i-th shard if it is not here, checks it and keeps it.
+func (a *Aggregator) fetchReveal(ctx context.Context, s source, i int, from []protocol.PeerID) error {
+	if r, err := a.reveal(s, i); err != nil || r != nil {
 		return err
 	}
-	c := &commit.Body
+	c, shard := &s.commit.Body, uint32(protocol.ShardAt(s.shards, i))
 	req, err := protocol.Encode(revealRequest{Round: c.Round, Peer: c.Peer, Shard: shard})
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (a *Aggregator) fetchReveal(ctx context.Context, frozen protocol.Digest, co
 		}
 		r, err := protocol.DecodeReveal(data)
 		if err == nil {
-			err = r.Check(a.spec, a.params, c, frozen)
+			err = r.Check(a.spec, a.params, s.shards, c, s.frozen)
 		}
 		if err != nil || r.Shard != shard {
 			last = fmt.Errorf("from %s: %w", p.Short(), errors.Join(err, errors.New("not the shard asked for")))
@@ -116,18 +123,18 @@ func (m *member) callFor(ctx context.Context, limit time.Duration, to protocol.P
 	return m.host.Call(ctx, to, name, req, maxResp)
 }
 
-// shardsOf returns every shard of a contribution, fetching from the other aggregators and the contributor what is not
-// here.
-func (a *Aggregator) shardsOf(ctx context.Context, frozen protocol.Digest, commit *protocol.Signed[protocol.Commit]) ([]*protocol.Reveal, error) {
-	sources := append(a.councilPeers(), commit.Body.Peer)
-	all := make([]*protocol.Reveal, a.spec.Codec.Shards(a.params))
+// shardsOf returns every assigned shard of a contribution, fetching from the other aggregators and the contributor what
+// is not here.
+func (a *Aggregator) shardsOf(ctx context.Context, s source) ([]*protocol.Reveal, error) {
+	peers := append(a.councilPeers(), s.commit.Body.Peer)
+	all := make([]*protocol.Reveal, a.spec.Codec.Owed(a.params, s.shards))
 	for i := range all {
-		if err := a.fetchReveal(ctx, frozen, commit, uint32(i), sources); err != nil {
+		if err := a.fetchReveal(ctx, s, i, peers); err != nil {
 			return nil, err
 		}
-		r, err := a.reveal(frozen, commit, uint32(i))
+		r, err := a.reveal(s, i)
 		if err != nil || r == nil {
-			return nil, errors.Join(err, fmt.Errorf("shard %d of %s vanished from disk", i, commit.Body.Peer.Short()))
+			return nil, errors.Join(err, fmt.Errorf("shard %d of %s vanished from disk", protocol.ShardAt(s.shards, i), s.commit.Body.Peer.Short()))
 		}
 		all[i] = r
 	}
@@ -169,11 +176,12 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		if !ok {
 			return fmt.Errorf("%w: commit of %s in round %d is not here", errNotYet, r.Peer.Short(), d.Round)
 		}
-		shards, err := a.shardsOf(ctx, frozen, &commit)
+		own := d.Open.Shards(&a.spec.Codec, a.params, d.Round, rosterIndex(&d.Open, r.Peer))
+		shards, err := a.shardsOf(ctx, source{frozen, &commit, own})
 		if err != nil {
 			return err
 		}
-		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps}
+		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
 		for _, s := range shards {
 			if _, err := a.blobs.Put(s.Payload); err != nil { // for whoever recomputes the merge
 				return err
@@ -217,7 +225,7 @@ func (a *Aggregator) check(ctx context.Context, d aggregate.DutyCheck) error {
 	if err != nil {
 		return err
 	}
-	reveals, err := a.shardsOf(ctx, frozen, &d.Commit)
+	reveals, err := a.shardsOf(ctx, source{frozen, &d.Commit, d.Assignment.Shards})
 	if err != nil {
 		return err
 	}

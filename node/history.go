@@ -163,6 +163,16 @@ func (h *history) modelRoot(round uint32) (model, outer protocol.Digest, err err
 	return c.Model, c.Outer, nil
 }
 
+// shards returns the shards that a rostered peer is assigned in an opened round, of a model of params parameters; nil for
+// all.
+func (h *history) shards(round uint32, params int, p protocol.PeerID) ([]uint32, error) {
+	open, _, err := statementOf[protocol.Open](h, protocol.KindOpen, round)
+	if err != nil {
+		return nil, err
+	}
+	return open.Shards(&h.spec.Codec, params, round, rosterIndex(open, p)), nil
+}
+
 // rounds returns the number of certified rounds.
 func (h *history) rounds() uint32 {
 	n := h.length()

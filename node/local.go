@@ -29,6 +29,7 @@ type LocalConfig struct {
 type LocalTrainer struct {
 	Key    protocol.Key
 	Payout protocol.Address
+	Shards uint32 // of a round that it trains, 0 for all
 	Cheat  func(round uint32) bool
 }
 
@@ -72,7 +73,7 @@ func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
 	for i, t := range cfg.Trainers {
 		tr, err := OpenTrainer(ctx, TrainerConfig{
 			Config: Config{Key: t.Key, Dir: filepath.Join(cfg.Dir, fmt.Sprintf("trainer-%d", i)), Device: l.Device, Log: cfg.Log, OnEvent: cfg.OnEvent},
-			Payout: t.Payout, Cheat: t.Cheat,
+			Payout: t.Payout, Shards: t.Shards, Cheat: t.Cheat,
 		}, l.Link)
 		if err != nil {
 			return l, fmt.Errorf("trainer %d: %w", i, err)

@@ -199,7 +199,11 @@ func (a *Aggregator) proofContribution(ctx context.Context, p *verify.Proof, rou
 	found := false
 	for _, r := range set.Set {
 		commit := commits[r.Peer]
-		reveals, err := a.shardsOf(ctx, freeze.Root, &commit)
+		own, err := a.history.shards(round, a.params, r.Peer)
+		if err != nil {
+			return err
+		}
+		reveals, err := a.shardsOf(ctx, source{freeze.Root, &commit, own})
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (r replayer) Replay(ctx context.Context, a protocol.Assignment, theta, m, v
 func mergeAgain(spec *protocol.RunSpec, theta, outer []float32, contributions []verify.Contribution) ([]float32, []float32, []protocol.Merged, error) {
 	in := make([]aggregate.Contribution, len(contributions))
 	for i, c := range contributions {
-		in[i] = aggregate.Contribution{Peer: c.Peer, Steps: c.Steps, Payloads: c.Payloads}
+		in[i] = aggregate.Contribution{Peer: c.Peer, Steps: c.Steps, Shards: c.Shards, Payloads: c.Payloads}
 	}
 	return aggregate.Merge(spec, theta, outer, in)
 }

@@ -17,6 +17,7 @@ const pollEvery = 3 * time.Second
 // is nil for members that do not take part in the commit topic.
 type roundView struct {
 	h      *history
+	params int
 	commit func(p protocol.PeerID) (*protocol.Commit, bool)
 }
 
@@ -50,6 +51,14 @@ func (v roundView) Rostered(p protocol.PeerID) bool {
 	}
 	open, err := protocol.DecodeBody[protocol.Open](&s.Statement)
 	return err == nil && rosterIndex(open, p) >= 0
+}
+
+func (v roundView) Shards(round uint32, p protocol.PeerID) []uint32 {
+	shards, err := v.h.shards(round, v.params, p)
+	if err != nil {
+		return nil
+	}
+	return shards
 }
 
 func (v roundView) Commit(p protocol.PeerID) (*protocol.Commit, bool) {

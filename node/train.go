@@ -139,7 +139,8 @@ func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index u
 	if opt.Feedback, err = t.feedback(round); err != nil {
 		return nil, err
 	}
-	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps}
+	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps,
+		Shards: open.Shards(&t.spec.Codec, t.params, round, int(index))}
 	if t.cheat != nil && t.cheat(round) {
 		return trainer.Fabricate(t.spec, a, theta, opt, t.spec.Seed)
 	}
@@ -209,7 +210,7 @@ func (t *Trainer) checkReceipt(data []byte, commit protocol.Signed[protocol.Comm
 	return r.Verify()
 }
 
-// reveal publishes every shard once the Freeze holds this peer's commit.
+// reveal publishes every assigned shard once the Freeze holds this peer's commit.
 func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribution) error {
 	freeze, _, err := await[protocol.Freeze](ctx, t, protocol.KindFreeze, round)
 	if err != nil {
@@ -229,8 +230,9 @@ func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribut
 	}
 	path := protocol.PathTo(leaves, at)
 	var sent uint64
-	for i := range t.shards {
-		r, err := c.Reveal(uint32(i), path)
+	for i := range c.Payloads {
+		shard := protocol.ShardAt(c.Assignment.Shards, i)
+		r, err := c.Reveal(uint32(shard), path)
 		if err != nil {
 			return err
 		}
@@ -239,8 +241,8 @@ func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribut
 			return err
 		}
 		sent += uint64(len(data))
-		if err := t.shards[i].Publish(ctx, data); err != nil && ctx.Err() == nil {
-			t.cfg.Log.Warn("publish shard", "round", round, "shard", i, "err", err) // aggregators will ask for it
+		if err := t.shards[shard].Publish(ctx, data); err != nil && ctx.Err() == nil {
+			t.cfg.Log.Warn("publish shard", "round", round, "shard", shard, "err", err) // aggregators will ask for it
 		}
 	}
 	t.emit(Event{Kind: EventRevealed, Round: round, Peer: t.cfg.Key.ID(), Count: sent})

@@ -15,6 +15,10 @@ import (
 type TrainerConfig struct {
 	Config
 	Payout protocol.Address // where earnings go; the peer key's own account if zero
+	// Shards is how many shards of a round this peer trains, 0 or at least as many as there are for all. Memory, if not 0,
+	// says instead how many bytes the process may take, and Capacity what follows.
+	Shards uint32
+	Memory int64
 	// Cheat, if not nil, says in which rounds to fabricate a contribution instead of training: the adversary of the
 	// demonstration.
 	Cheat func(round uint32) bool
@@ -25,6 +29,7 @@ type TrainerConfig struct {
 type Trainer struct {
 	member
 	payout        protocol.Address
+	capacity      uint32 // shards of a round that it offers to train, 0 for all
 	cheat         func(uint32) bool
 	store         *trainer.ContributionStore
 	reveals       *reveals
@@ -64,6 +69,9 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 	if err := t.loadData(ctx, t.councilPeers); err != nil {
 		return err
 	}
+	if t.capacity, err = t.chooseCapacity(ctx, cfg); err != nil {
+		return err
+	}
 	if err := t.joinTopics(); err != nil {
 		return err
 	}
@@ -101,7 +109,7 @@ func (t *Trainer) awaitGenesis(ctx context.Context, link gossip.Link) error {
 
 // joinTopics subscribes to the statements and joins, to publish only, what others gather.
 func (t *Trainer) joinTopics() error {
-	v, err := gossip.NewValidator(t.spec, t.params, roundView{h: t.history})
+	v, err := gossip.NewValidator(t.spec, t.params, roundView{h: t.history, params: t.params})
 	if err != nil {
 		return err
 	}
@@ -187,6 +195,11 @@ func (t *Trainer) Finished() <-chan struct{} { return t.finished }
 
 // Err returns why the trainer stopped, nil for the end of the run. Call it after Finished.
 func (t *Trainer) Err() error { return t.err }
+
+// Capacity returns how many of the model's shards this peer offers to train each round, 0 for all.
+func (t *Trainer) Capacity() (shards uint32, of int) {
+	return t.capacity, t.spec.Codec.Shards(t.params)
+}
 
 // Payout returns the account that this peer's work is paid to.
 func (t *Trainer) Payout() protocol.Address { return t.payout }

@@ -25,6 +25,11 @@ func DrawSegment(seed Digest, peer PeerID, segments uint32) uint32 {
 // DrawChunks returns n codec chunks, distinct and ascending, of the given total that a draw's seed chooses of a peer's
 // contribution; all of them if n is at least total.
 func DrawChunks(seed Digest, peer PeerID, n, total uint32) []uint32 {
+	return drawDistinct(seed, peer, "chunk", n, total)
+}
+
+// drawDistinct draws n distinct numbers below total, ascending; all of them if n is at least total.
+func drawDistinct(seed Digest, peer PeerID, what string, n, total uint32) []uint32 {
 	if n >= total {
 		all := make([]uint32, total)
 		for i := range all {
@@ -34,7 +39,7 @@ func DrawChunks(seed Digest, peer PeerID, n, total uint32) []uint32 {
 	}
 	chosen := make([]uint32, 0, n)
 	for i := uint32(0); uint32(len(chosen)) < n; i++ {
-		c := uint32(drawWord(seed, peer, "chunk", i) % uint64(total))
+		c := uint32(drawWord(seed, peer, what, i) % uint64(total))
 		if at, dup := slices.BinarySearch(chosen, c); !dup {
 			chosen = slices.Insert(chosen, at, c)
 		}

@@ -45,11 +45,11 @@ func fuzzMessages(f *testing.F, want ...string) {
 func FuzzDecodeSpec(f *testing.F)     { fuzzMessages(f, "RunSpec") }
 func FuzzDecodeManifest(f *testing.F) { fuzzMessages(f, "Manifest") }
 func FuzzDecodeSigned(f *testing.F) {
-	fuzzMessages(f, "Join", "Leave", "Commit", "Receipt", "Attest", "Draw", "Verdict")
+	fuzzMessages(f, "Join", "Join of 2 shards", "Leave", "Commit", "Receipt", "Attest", "Draw", "Verdict")
 }
 func FuzzDecodeStatement(f *testing.F) { fuzzMessages(f, "SignedStatement") }
 func FuzzDecodeBody(f *testing.F) {
-	fuzzMessages(f, "body Genesis", "body Open", "body Freeze", "body RevealSet", "body Certificate")
+	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Freeze", "body RevealSet", "body Certificate")
 }
 func FuzzDecodeReveal(f *testing.F)     { fuzzMessages(f, "Reveal") }
 func FuzzDecodeOpening(f *testing.F)    { fuzzMessages(f, "OpenRequest", "Opening") }

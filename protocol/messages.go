@@ -1,12 +1,14 @@
 package protocol
 
-// Join asks for a place in the roster from the next Open on, and names where earnings go.
+// Join asks for a place in the roster from the next Open on, and names where earnings go. Shards is left out of the
+// encoding if it is 0.
 type Join struct {
 	_      struct{} `cbor:",toarray"`
 	Run    Digest
 	Peer   PeerID
 	Payout Address // may be a cold wallet; need not be the peer key's own account
 	Nonce  uint64  // rises with each Join or Leave of a peer, so that an old one cannot be replayed
+	Shards uint32  // how many shards the peer can train, at least TrainSpec.MinShards; 0 for all
 }
 
 // Leave gives the place up. Work committed before it still counts.

@@ -19,8 +19,8 @@ type Opening struct {
 	ToPath    Path
 	Final     TraceState // leaf S, whose theta the codec encoded
 	FinalPath Path
-	Theta     []byte // the state at From, 4 bytes per parameter each; empty for segment 0 and for prefix replay
-	M         []byte
+	Theta     []byte // the state at From, 4 bytes per parameter; empty for segment 0 and for prefix replay
+	M         []byte // 4 bytes per parameter of the assigned shards, likewise
 	V         []byte
 	Chunks    []ChunkOpening
 }

@@ -11,7 +11,7 @@ func TestRevealCheck(t *testing.T) {
 	root := RootOf(w.frozen)
 	commit := w.commit.Body
 	for shard := range w.payloads {
-		if err := w.reveal(shard).Check(w.spec, testParams, &commit, root); err != nil {
+		if err := w.reveal(shard).Check(w.spec, testParams, nil, &commit, root); err != nil {
 			t.Errorf("shard %d: %v", shard, err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestRevealCheck(t *testing.T) {
 	} {
 		r := w.reveal(1)
 		tt.change(r)
-		if err := r.Check(w.spec, testParams, &commit, root); err == nil || tt.path && !errors.Is(err, ErrBadPath) {
+		if err := r.Check(w.spec, testParams, nil, &commit, root); err == nil || tt.path && !errors.Is(err, ErrBadPath) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -56,11 +56,11 @@ func TestRevealCheck(t *testing.T) {
 	} {
 		c := commit
 		change(&c)
-		if err := w.reveal(1).Check(w.spec, testParams, &c, root); err == nil {
+		if err := w.reveal(1).Check(w.spec, testParams, nil, &c, root); err == nil {
 			t.Errorf("commit, %s: accepted", name)
 		}
 	}
-	if err := w.reveal(1).Check(w.spec, testParams, &commit, Hash("x")); !errors.Is(err, ErrBadPath) {
+	if err := w.reveal(1).Check(w.spec, testParams, nil, &commit, Hash("x")); !errors.Is(err, ErrBadPath) {
 		t.Errorf("other frozen root: %v", err)
 	}
 }

@@ -34,6 +34,11 @@ func plain[T any](name string, v T) sample {
 	}}
 }
 
+func named(name string, s sample) sample {
+	s.name = name
+	return s
+}
+
 func bodyOf[T Genesis | Open | Freeze | RevealSet | Certificate](s Statement) sample {
 	kind := s.Kind
 	return sample{name: "body " + kind.String(), data: s.Body, digest: s.Digest(), again: func(data []byte) ([]byte, error) {
@@ -93,7 +98,7 @@ func samples(t testing.TB) []sample {
 			if err != nil {
 				return nil, err
 			}
-			_ = r.Check(w.spec, testParams, &c, RootOf(w.frozen))
+			_ = r.Check(w.spec, testParams, nil, &c, RootOf(w.frozen))
 			return r.Encode(), nil
 		}},
 		plain("OpenRequest", OpenRequest{Run: w.run, Segment: 1, Chunks: []uint32{0, 2}}),
@@ -106,5 +111,8 @@ func samples(t testing.TB) []sample {
 		}},
 		plain("Settlement", Settlement{Run: w.run, Epoch: 1, LogRoot: Hash("log"), PayoutRoot: Hash("payouts"), Total: Amount{31: 9}}),
 		plain("Payout", Payout{Account: Address{0xca, 0xfe}, Cumulative: Amount{30: 1}}),
+		signed("Join of 2 shards", p, Join{Run: w.run, Peer: p.ID(), Payout: Address{0xca, 0xfe}, Nonce: 1, Shards: 2}),
+		named("body Open with capacities", bodyOf[Open](NewStatement(w.run, 1, w.chain[4].Digest(), Open{Model: Hash("theta1"), Outer: Hash("outer1"),
+			Roster: []PeerID{w.peers[0].ID(), w.peers[1].ID()}, Capacity: []uint32{0, 2}}))),
 	}
 }

@@ -63,6 +63,13 @@ type TrainSpec struct {
 	Eps         float64 `toml:"eps" cbor:"eps"`         // AdamW epsilon
 	WeightDecay float64 `toml:"weight_decay" cbor:"weight_decay"`
 	Clip        float64 `toml:"clip" cbor:"clip"` // global gradient norm; 0 for none
+	// MinShards admits peers that train only some shards of each round, at least so many; 0 means that everyone trains
+	// all, and is not encoded.
+	MinShards uint32 `toml:"min_shards,omitzero" cbor:"min_shards,omitzero"`
+
+	// MicroBatch and Recompute save memory for time and change no bit of the result. Their zero values are not encoded.
+	MicroBatch int  `toml:"micro_batch,omitzero" cbor:"micro_batch,omitzero"` // sequences per pass; 0 for Batch
+	Recompute  bool `toml:"recompute,omitempty" cbor:"recompute,omitempty"`   // compute layers again on the way back
 }
 
 // OuterSpec is the optimiser that applies the merged pseudo-gradient (DiLoCo, Douillard et al. 2023).
@@ -174,12 +181,14 @@ func DecodeSpec(data []byte, want Digest) (*RunSpec, error) {
 	return &s, nil
 }
 
-// Assignment is the work that a rule gives one peer in one round: Steps inner steps on the sequences drawn for Index.
+// Assignment is the work that a rule gives one peer in one round: Steps inner steps on the sequences drawn for Index, of
+// the parameters in Shards. The others keep the value they have in theta_r.
 type Assignment struct {
-	Run   Digest
-	Round uint32
-	Index uint32 // place of the peer in the round's sorted roster
-	Steps uint32 // 1 to H
+	Run    Digest
+	Round  uint32
+	Index  uint32   // place of the peer in the round's sorted roster
+	Steps  uint32   // 1 to H
+	Shards []uint32 // ascending; empty for all
 }
 
 // TokensPerStep is the number of training tokens of one inner step.

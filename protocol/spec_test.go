@@ -60,6 +60,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"train.eps", func(s *RunSpec) { s.Train.Eps = 0 }},
 		{"train.weight_decay", func(s *RunSpec) { s.Train.WeightDecay = -1e-9 }},
 		{"train.clip", func(s *RunSpec) { s.Train.Clip = nan }},
+		{"train.min_shards", func(s *RunSpec) { s.Train.MinShards = 1<<14 + 1 }},
+		{"verify.chunks", func(s *RunSpec) { s.Train.MinShards, s.Verify.Chunks = 1, 33 }},
+		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = -1 }},
+		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = s.Train.Batch + 1 }},
+		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 4, 128 }},
+		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 3, 128 }},
 		{"outer.optimiser", func(s *RunSpec) { s.Outer.Optimiser = "adam" }},
 		{"outer.lr", func(s *RunSpec) { s.Outer.LR = 0 }},
 		{"outer.momentum", func(s *RunSpec) { s.Outer.Momentum = 1 }},
@@ -115,7 +121,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"deadlines.reveal", func(s *RunSpec) { s.Deadlines.Reveal = math.MaxUint32 }},
 		{"deadlines.check", func(s *RunSpec) { s.Deadlines.Check = 0 }},
 	}
-	covered := map[string]bool{"seed": true, "model.tied": true, "data.manifest": true} // any value will do
+	covered := map[string]bool{"seed": true, "model.tied": true, "data.manifest": true, "train.recompute": true} // any value will do
 	for _, tt := range table {
 		s := testSpec()
 		tt.change(s)

@@ -80,12 +80,14 @@ type Ledger struct {
 	Host          PeerID  // who reaches the chain for others and pays gas for relayed claims
 }
 
-// Open starts a round from public state. Assignments follow by rule from the roster.
+// Open starts a round from public state. Assignments follow by rule from the roster and its capacities. Capacity is left
+// out of the encoding if it is empty.
 type Open struct {
-	_      struct{} `cbor:",toarray"`
-	Model  Digest   // ModelRoot of theta_r
-	Outer  Digest   // OuterRoot
-	Roster []PeerID // ascending; a peer's place is its assignment index
+	_        struct{} `cbor:",toarray"`
+	Model    Digest   // ModelRoot of theta_r
+	Outer    Digest   // OuterRoot
+	Roster   []PeerID // ascending; a peer's place is its assignment index
+	Capacity []uint32 // Join.Shards of each of the roster; empty if all of them are 0
 }
 
 // Freeze closes the commits of a round. Root is F_r: RootOf the FrozenLeaf of every commit, ascending by peer ID.

@@ -15,8 +15,8 @@ type TraceStart struct {
 	Feedback Digest   // error feedback root of the peer's contribution to round r-1 if the RevealSet of r-1 holds it, else zero
 }
 
-// TraceState is the state after a segment. Theta, M and V are MerkleRoots over little-endian float32 vectors of N
-// parameters.
+// TraceState is the state after a segment. Theta, M and V are MerkleRoots over little-endian float32 vectors: theta of all
+// N parameters, M and V of those in the assigned shards, in their order.
 type TraceState struct {
 	_     struct{} `cbor:",toarray"`
 	Step  uint32   // inner steps done in this round
@@ -28,8 +28,8 @@ type TraceState struct {
 // TraceEnd names what is published.
 type TraceEnd struct {
 	_        struct{} `cbor:",toarray"`
-	Payload  Digest   // RootOf the PayloadLeaf of every shard, in shard order
-	Feedback Digest   // MerkleRoot of the error feedback after encoding; zero for a codec without
+	Payload  Digest   // RootOf the PayloadLeaf of every assigned shard, in shard order
+	Feedback Digest   // MerkleRoot of the error feedback after encoding, N values; zero for a codec without
 }
 
 // Leaf returns the leaf hash in the trace.
@@ -72,18 +72,20 @@ func DecodeReveal(data []byte) (*Reveal, error) {
 	return &r, nil
 }
 
-// Check verifies the reveal against the commit, the shape of the run and the frozen root.
-func (r *Reveal) Check(s *RunSpec, params int, c *Commit, frozen Digest) error {
-	shards := s.Codec.Shards(params)
+// Check verifies the reveal against the commit, the shape of the run, the shards that its peer was assigned, and the
+// frozen root. A shard that was not assigned has no place in a contribution.
+func (r *Reveal) Check(s *RunSpec, params int, assigned []uint32, c *Commit, frozen Digest) error {
+	place, own := PlaceOf(assigned, int(r.Shard))
+	size := s.Codec.Owed(params, assigned)
 	last := uint64(s.Segments(c.Steps)) + 1
 	switch {
 	case r.Run != c.Run || r.Round != c.Round || r.Peer != c.Peer:
 		return fmt.Errorf("reveal of %s is not for commit of %s in round %d", r.Peer.Short(), c.Peer.Short(), c.Round)
 	case c.Steps < 1 || c.Steps > s.Train.Steps:
 		return fmt.Errorf("reveal of %s: commit of %d steps, want 1 to %d", r.Peer.Short(), c.Steps, s.Train.Steps)
-	case int64(r.Shard) >= int64(shards):
-		return fmt.Errorf("reveal of %s: shard %d of %d", r.Peer.Short(), r.Shard, shards)
-	case r.ShardPath.Index != uint64(r.Shard) || r.ShardPath.Size != uint64(shards):
+	case int64(r.Shard) >= int64(s.Codec.Shards(params)) || !own:
+		return fmt.Errorf("reveal of %s: shard %d of %d is not one of its %d", r.Peer.Short(), r.Shard, s.Codec.Shards(params), size)
+	case r.ShardPath.Index != uint64(place) || r.ShardPath.Size != uint64(size):
 		return fmt.Errorf("reveal of %s: shard path: %w", r.Peer.Short(), ErrBadPath)
 	case r.StartPath.Index != 0 || r.StartPath.Size != last+1 || r.EndPath.Index != last || r.EndPath.Size != last+1:
 		return fmt.Errorf("reveal of %s: trace path: %w", r.Peer.Short(), ErrBadPath)

@@ -43,6 +43,7 @@ func (s *RunSpec) Validate() error {
 	s.Model.validate(&c)
 	s.validateData(&c)
 	s.Train.validate(&c)
+	s.validatePasses(&c)
 	s.validateMerge(&c)
 	s.validateChecks(&c)
 	s.validatePayout(&c)
@@ -99,8 +100,19 @@ func (t *TrainSpec) validate(c *checker) {
 	c.between("train.eps", t.Eps, 1e-12, 1)
 	c.between("train.weight_decay", t.WeightDecay, 0, 1)
 	c.between("train.clip", t.Clip, 0, 1e6)
+	c.between("train.min_shards", float64(t.MinShards), 0, 1<<14)
 	c.rule(c.err != nil || t.Steps%t.Segment == 0, "train.segment = %d does not divide steps = %d", t.Segment, t.Steps)
 	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))
+}
+
+// validatePasses checks that a batch is cut where a fold over rows may be (docs/numerics.md, section 2).
+func (s *RunSpec) validatePasses(c *checker) {
+	n := s.Train.MicroBatch
+	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
+	if c.err == nil && n > 0 && n < s.Train.Batch {
+		c.rule(s.Train.Batch%n == 0, "train.micro_batch = %d does not divide batch = %d", n, s.Train.Batch)
+		c.rule(n*s.Model.Context%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
+	}
 }
 
 func (s *RunSpec) validateMerge(c *checker) {
@@ -135,6 +147,7 @@ func (s *RunSpec) validateChecks(c *checker) {
 	c.oneOf("verify.kind", s.Verify.Kind, "segment", "prefix")
 	c.between("verify.checks", float64(s.Verify.Checks), 1, float64(max(s.Quorum.Aggregators, 1)))
 	c.between("verify.chunks", float64(s.Verify.Chunks), 0, 64)
+	c.rule(s.Train.MinShards == 0 || s.Verify.Chunks <= 32, "verify.chunks = %d with train.min_shards, want 0 to 32: as many again are drawn of shards left out", s.Verify.Chunks)
 	c.between("verify.window", float64(s.Verify.Window), 1, 1024)
 	q := s.Quorum
 	c.between("quorum.aggregators", float64(q.Aggregators), 1, MaxSigners)

@@ -16,17 +16,19 @@ type Contribution struct {
 	States     []protocol.TraceState // after each segment, in order
 	End        protocol.TraceEnd
 	Losses     []float32  // training loss of each step, nats per token
-	Payloads   [][]byte   // one per shard
-	Salts      [][16]byte // one per shard
-	After      []float32  // error feedback left for the next round; nil for a codec without
+	Payloads   [][]byte   // one per assigned shard, in their order
+	Salts      [][16]byte // likewise
+	After      []float32  // error feedback of all parameters left for the next round; nil for a codec without
 
 	spec   *protocol.RunSpec
 	params int
 	box    box
 }
 
-// Tokens returns the training tokens of the contribution.
-func (c *Contribution) Tokens() uint64 { return uint64(c.Assignment.Steps) * c.spec.TokensPerStep() }
+// Tokens returns the training tokens that the contribution counts for: by the share of the parameters that it trained.
+func (c *Contribution) Tokens() uint64 {
+	return c.spec.Tokens(c.Assignment.Steps, c.params, c.Assignment.Shards)
+}
 
 // Leaves returns the leaf hashes of the trace.
 func (c *Contribution) Leaves() []protocol.Digest {
@@ -52,21 +54,22 @@ func (c *Contribution) Commit(open protocol.Digest) protocol.Commit {
 func (c *Contribution) payloadLeaves() []protocol.Digest {
 	leaves := make([]protocol.Digest, len(c.Payloads))
 	for i, p := range c.Payloads {
-		leaves[i] = protocol.PayloadLeaf(c.Peer, uint32(i), p, c.Salts[i])
+		leaves[i] = protocol.PayloadLeaf(c.Peer, uint32(protocol.ShardAt(c.Assignment.Shards, i)), p, c.Salts[i])
 	}
 	return leaves
 }
 
 // Reveal returns the message that reveals a shard, given the path of the commit under the Freeze's root. The error wraps
-// ErrRequest if there is no such shard.
+// ErrRequest if the shard is not one of those assigned.
 func (c *Contribution) Reveal(shard uint32, frozen protocol.Path) (*protocol.Reveal, error) {
-	if int64(shard) >= int64(len(c.Payloads)) {
-		return nil, fmt.Errorf("%w: shard %d of %d", ErrRequest, shard, len(c.Payloads))
+	place, own := protocol.PlaceOf(c.Assignment.Shards, int(shard))
+	if !own || place >= len(c.Payloads) {
+		return nil, fmt.Errorf("%w: shard %d is not one of the %d of this contribution", ErrRequest, shard, len(c.Payloads))
 	}
 	leaves := c.Leaves()
 	return &protocol.Reveal{
 		Run: c.Assignment.Run, Round: c.Assignment.Round, Peer: c.Peer, Shard: shard,
-		Payload: c.Payloads[shard], Salt: c.Salts[shard], ShardPath: protocol.PathTo(c.payloadLeaves(), int(shard)),
+		Payload: c.Payloads[place], Salt: c.Salts[place], ShardPath: protocol.PathTo(c.payloadLeaves(), place),
 		Start: c.Start, StartPath: protocol.PathTo(leaves, 0),
 		End: c.End, EndPath: protocol.PathTo(leaves, len(leaves)-1),
 		Frozen: frozen,

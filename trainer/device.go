@@ -18,19 +18,20 @@ type Device struct {
 	run    protocol.Digest
 	data   *Dataset
 	layout []models.Param
+	params int
 	codec  delta.Codec
 
 	turn chan struct{} // holds one element while a job runs; the job owns everything below
 
 	closed          bool
 	engine          *exact.Engine
-	model           *models.Model // its Params are the theta of the running job
-	m, v            []float32
+	plan            *plan   // the last one; the Params of its model are the theta of the running job
 	tokens, targets []int32 // (batch, context)
 }
 
 // NewDevice validates spec, which it keeps, and plans its training step on the given number of threads; results do not
-// depend on that number. run is the spec's RunID. Memory is 16 bytes per parameter plus activations.
+// depend on that number. run is the spec's RunID. Memory is 4 bytes per parameter, 12 bytes per trained parameter, and
+// activations. In a run that admits partial peers the first job plans the step, since it says what is trained.
 func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
@@ -54,22 +55,23 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	if err != nil {
 		return nil, err
 	}
-	model, err := models.New(spec.Model, engine, spec.Train.Batch)
-	if err != nil {
-		engine.Close()
-		return nil, err
-	}
 	rows := spec.Train.Batch * spec.Model.Context
-	return &Device{
-		spec: spec, run: run, data: data, layout: layout, codec: codec,
-		turn: make(chan struct{}, 1), engine: engine, model: model,
-		m: exact.Floats(total), v: exact.Floats(total),
+	d := &Device{
+		spec: spec, run: run, data: data, layout: layout, params: total, codec: codec,
+		turn: make(chan struct{}, 1), engine: engine,
 		tokens: make([]int32, rows), targets: make([]int32, rows),
-	}, nil
+	}
+	if spec.Train.MinShards == 0 {
+		if err := d.planFor(nil); err != nil {
+			engine.Close()
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // Params returns the number of parameters of the model.
-func (d *Device) Params() int { return len(d.m) }
+func (d *Device) Params() int { return d.params }
 
 // Close waits for the running job and frees the threads. Later calls of any method but Close return ErrClosed.
 func (d *Device) Close() {
@@ -118,18 +120,29 @@ func (d *Device) fits(a protocol.Assignment, theta []float32) error {
 	case len(theta) != d.Params():
 		return fmt.Errorf("%w: %d parameters, the model has %d", ErrAssignment, len(theta), d.Params())
 	}
+	return checkShards(&d.spec.Codec, d.params, a.Shards)
+}
+
+// load plans the shards of an assignment and makes s, which fits it, the state of the device.
+func (d *Device) load(a protocol.Assignment, s State) error {
+	if err := d.planFor(a.Shards); err != nil {
+		return err
+	}
+	copy(d.plan.model.Params(), s.Theta)
+	if s.Step == 0 && len(s.M) == 0 && len(s.V) == 0 {
+		clear(d.plan.m)
+		clear(d.plan.v)
+		return nil
+	}
+	copy(d.plan.m, s.M)
+	copy(d.plan.v, s.V)
 	return nil
 }
 
-// load makes s the state of the device.
-func (d *Device) load(s State) {
-	copy(d.model.Params(), s.Theta)
-	copy(d.m, s.M)
-	copy(d.v, s.V)
-}
-
 // state is the device's own memory as a State.
-func (d *Device) state(step uint32) State { return State{step, d.model.Params(), d.m, d.v} }
+func (d *Device) state(step uint32) State {
+	return State{step, d.plan.model.Params(), d.plan.m, d.plan.v}
+}
 
 // advance runs steps from to to-1 of the assignment and checks the state that they lead to. onStep may be nil.
 func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to uint32, onStep func(uint32, float32)) error {
@@ -152,7 +165,8 @@ func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to ui
 func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 	t := &d.spec.Train
 	d.data.Draw(a, s, d.spec.Model.Context, d.tokens, d.targets)
-	loss, err := d.model.Step(d.tokens, d.targets)
+	p := d.plan
+	loss, err := p.model.Step(d.tokens, d.targets)
 	if errors.Is(err, models.ErrNotFinite) {
 		return loss, fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
@@ -167,14 +181,14 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 		Beta1: float32(t.Beta1), Beta2: float32(t.Beta2), Eps: float32(t.Eps),
 		Step: int(s) + 1,
 	}
-	theta, grads := d.model.Params(), d.model.Grads()
-	for _, p := range d.layout {
-		lo, hi := p.Offset, p.Offset+p.Len
+	theta, grads := p.model.Params(), p.model.Grads()
+	for _, c := range p.pieces {
 		h.WeightDecay = 0
-		if len(p.Shape) > 1 {
+		if c.matrix {
 			h.WeightDecay = float32(t.WeightDecay)
 		}
-		d.engine.AdamWStep(theta[lo:hi], grads[lo:hi], d.m[lo:hi], d.v[lo:hi], h)
+		to := c.at + c.hi - c.lo
+		d.engine.AdamWStep(theta[c.lo:c.hi], grads[c.at:to], p.m[c.at:to], p.v[c.at:to], h)
 	}
 	return loss, nil
 }
@@ -182,10 +196,10 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 // clip scales the gradient down to the norm limit, if that is above 0. The norm is always computed: it shows a gradient
 // that is not finite.
 func (d *Device) clip(limit float32) error {
-	grads := d.model.Grads()
+	grads := d.plan.model.Grads()
 	var total float32
-	for _, p := range d.layout {
-		total += d.engine.SumSquares(grads[p.Offset : p.Offset+p.Len])
+	for _, c := range d.plan.pieces {
+		total += d.engine.SumSquares(grads[c.at : c.at+c.hi-c.lo])
 	}
 	norm := float32(math.Sqrt(float64(total)))
 	if math.IsNaN(float64(norm)) || math.IsInf(float64(norm), 0) {

@@ -22,6 +22,8 @@ var (
 	ErrCorrupt = errors.New("corrupt contribution on disk")
 	// ErrChunkMismatch means that a codec chunk is not what the opened values encode to.
 	ErrChunkMismatch = errors.New("codec chunk does not follow from the opened values")
+	// ErrMemory means that a memory limit is below what training the fewest shards that the run admits takes.
+	ErrMemory = errors.New("too little memory")
 	// ErrMalformed means that an opening has the wrong shape.
 	ErrMalformed = errors.New("malformed opening")
 )

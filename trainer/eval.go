@@ -21,7 +21,9 @@ func (d *Device) Loss(ctx context.Context, theta []float32, sequences int) (floa
 		return 0, err
 	}
 	defer d.end()
-	copy(d.model.Params(), theta)
+	if err := d.show(theta); err != nil {
+		return 0, err
+	}
 	tokens, targets, losses := make([]int32, n), make([]int32, n), make([]float32, n)
 	sequences = min(sequences, d.data.windows(n))
 	var total float64
@@ -30,7 +32,7 @@ func (d *Device) Loss(ctx context.Context, theta []float32, sequences int) (floa
 			return 0, err
 		}
 		d.data.window(i, n, tokens, targets)
-		logits, err := d.model.Logits(tokens)
+		logits, err := d.plan.model.Logits(tokens)
 		if err != nil {
 			return 0, err
 		}
@@ -46,6 +48,17 @@ func (d *Device) Loss(ctx context.Context, theta []float32, sequences int) (floa
 	return mean, nil
 }
 
+// show makes theta the model's parameters, whatever shards it is planned for: nothing is trained.
+func (d *Device) show(theta []float32) error {
+	if d.plan == nil {
+		if err := d.planFor(nil); err != nil {
+			return err
+		}
+	}
+	copy(d.plan.model.Params(), theta)
+	return nil
+}
+
 // sampleTemperature sharpens the distribution that Sample draws from.
 const sampleTemperature = 0.8
 
@@ -59,7 +72,9 @@ func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n i
 		return nil, err
 	}
 	defer d.end()
-	copy(d.model.Params(), theta)
+	if err := d.show(theta); err != nil {
+		return nil, err
+	}
 	if len(prompt) == 0 {
 		prompt = []byte{'\n'}
 	}
@@ -74,7 +89,7 @@ func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n i
 			return out, err
 		}
 		seen := tokens[max(0, len(tokens)-d.spec.Model.Context):]
-		logits, err := d.model.Logits(seen)
+		logits, err := d.plan.model.Logits(seen)
 		if err != nil {
 			return out, err
 		}

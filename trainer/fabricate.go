@@ -18,19 +18,28 @@ func Fabricate(spec *protocol.RunSpec, a protocol.Assignment, theta []float32, o
 	if err != nil {
 		return nil, err
 	}
+	if err := checkShards(&spec.Codec, len(theta), a.Shards); err != nil {
+		return nil, err
+	}
 	rec, err := newRecorder(spec, codec, a, theta, opt)
 	if err != nil {
 		return nil, err
 	}
 	src := rand.NewChaCha8(protocol.Hash("fabricate", binary.BigEndian.AppendUint64(nil, seed), opt.Peer[:], a.Run[:]))
-	s := StartState(slices.Clone(theta))
+	n := spec.Codec.Trained(len(theta), a.Shards)
+	s := State{Theta: slices.Clone(theta), M: make([]float32, n), V: make([]float32, n)}
+	ranges := trainedRanges(&spec.Codec, len(theta), a.Shards)
 	for s.Step < a.Steps {
 		to := min(s.Step+spec.Train.Segment, a.Steps)
-		for i := range s.Theta {
-			w := src.Uint64()
-			s.Theta[i] += float32(float32(int32(w)) * 0x1p-31 * float32(spec.Train.LR))
-			s.M[i] = float32(int32(w>>16)) * 0x1p-41
-			s.V[i] = float32(uint32(w>>32)) * 0x1p-50
+		at := 0
+		for _, r := range ranges {
+			for i := r.Lo; i < r.Hi; i++ {
+				w := src.Uint64()
+				s.Theta[i] += float32(float32(int32(w)) * 0x1p-31 * float32(spec.Train.LR))
+				s.M[at] = float32(int32(w>>16)) * 0x1p-41
+				s.V[at] = float32(uint32(w>>32)) * 0x1p-50
+				at++
+			}
 		}
 		for ; s.Step < to; s.Step++ {
 			loss := 5.5 - 2*float32(s.Step)/float32(a.Steps)

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -26,6 +27,9 @@ func floatBytes(x []float32) []byte {
 	}
 	return b
 }
+
+// equalBits reports whether x and y, of one length, hold the same bits.
+func equalBits(x, y []float32) bool { return bytes.Equal(floatBytes(x), floatBytes(y)) }
 
 // parseFloats decodes n little-endian float32. The error wraps ErrMalformed.
 func parseFloats(what string, b []byte, n int) ([]float32, error) {

@@ -1,10 +1,12 @@
 package trainer
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"testing"
 
+	"drystone/internal/delta"
 	"drystone/protocol"
 )
 
@@ -105,17 +107,18 @@ func checkStructure(t testing.TB, b *bench, c *Contribution) []*protocol.Opening
 	commit := c.Commit(protocol.Hash("open"))
 	root, path := frozen(t, commit, b.key)
 	for i := range c.Payloads {
-		r, err := c.Reveal(uint32(i), path)
+		shard := protocol.ShardAt(c.Assignment.Shards, i)
+		r, err := c.Reveal(uint32(shard), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r, err = protocol.DecodeReveal(r.Encode()); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Check(b.spec, b.Params(), &commit, root); err != nil {
+		if err := r.Check(b.spec, b.Params(), c.Assignment.Shards, &commit, root); err != nil {
 			t.Fatal(err)
 		}
-		lo, hi := b.spec.Codec.Shard(b.Params(), i)
+		lo, hi := b.spec.Codec.Shard(b.Params(), shard)
 		if err := b.codec.Validate(r.Payload, hi-lo); err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +164,7 @@ func checkOpening(t testing.TB, b *bench, c *Contribution, trace protocol.Digest
 	under("to", o.ToPath, uint64(seg)+1, o.To.Leaf(), trace)
 	under("final", o.FinalPath, uint64(len(c.States)), o.Final.Leaf(), trace)
 	if seg > 0 && b.spec.Verify.Kind == "segment" {
-		s, err := OpenedState(o, b.Params())
+		s, err := OpenedState(o, b.Params(), b.spec.Codec.Trained(b.Params(), c.Assignment.Shards))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,8 +181,18 @@ func checkOpening(t testing.TB, b *bench, c *Contribution, trace protocol.Digest
 		if !c.End.Feedback.IsZero() {
 			under("after chunk", k.AfterPath, uint64(k.Index), protocol.LeafHash(k.After), c.End.Feedback)
 		}
-		if err := b.CheckChunk(b.theta, k, c.Payloads[b.ShardOf(k.Index)]); err != nil {
-			t.Fatal(err)
+		if place, own := protocol.PlaceOf(c.Assignment.Shards, b.ShardOf(k.Index)); own {
+			if err := b.CheckChunk(b.theta, k, c.Payloads[place]); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		lo := int(k.Index) * delta.ChunkParams
+		if !bytes.Equal(k.Theta, floatBytes(b.theta[lo:min(lo+delta.ChunkParams, b.Params())])) {
+			t.Fatalf("chunk %d, which is not assigned, changed theta", k.Index)
+		}
+		if before := k.Before; b.codec.HasFeedback() && !bytes.Equal(append(before, make([]byte, len(k.After)-len(before))...), k.After) {
+			t.Fatalf("chunk %d, which is not assigned, changed its error feedback", k.Index)
 		}
 	}
 }

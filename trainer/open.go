@@ -9,7 +9,7 @@ import (
 // maxOpenChunks bounds the codec chunks of one request; a run spec draws at most as many.
 const maxOpenChunks = 64
 
-// Open answers a verifier's request. The opening is large: 12 bytes per parameter unless the run replays prefixes or the
+// Open answers a verifier's request. The opening is large: 4 bytes per parameter and 8 per trained one, unless the run replays prefixes or the
 // segment is the first. Errors: ErrRequest, or the store's.
 func (c *Contribution) Open(req protocol.OpenRequest) (*protocol.Opening, error) {
 	if err := c.checkRequest(req); err != nil {

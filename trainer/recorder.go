@@ -11,10 +11,11 @@ import (
 
 // recorder turns the states of a training, in order, into a contribution.
 type recorder struct {
-	c     *Contribution
-	codec delta.Codec
-	theta []float32 // theta_r
-	opt   TrainOptions
+	c      *Contribution
+	codec  delta.Codec
+	theta  []float32 // theta_r
+	opt    TrainOptions
+	update []float32 // of the shard being encoded
 }
 
 func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignment, theta []float32, opt TrainOptions) (*recorder, error) {
@@ -41,7 +42,7 @@ func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignmen
 			return nil, err
 		}
 	}
-	return &recorder{c, codec, theta, opt}, nil
+	return &recorder{c: c, codec: codec, theta: theta, opt: opt}, nil
 }
 
 // segment records the state after the next segment. It keeps no memory of s.
@@ -64,16 +65,14 @@ func stateName(vector string, segment int) string { return fmt.Sprintf("%s-%03d"
 // finish encodes theta_r - end, seals the trace and stores the record that makes the contribution count.
 func (r *recorder) finish(end []float32) (*Contribution, error) {
 	c := r.c
-	u := make([]float32, len(end))
-	for i, x := range end {
-		u[i] = r.theta[i] - x
-	}
 	if r.codec.HasFeedback() {
-		c.After = make([]float32, len(u))
+		c.After = make([]float32, len(end))
 		copy(c.After, r.opt.Feedback)
 	}
-	if err := r.encode(u); err != nil {
-		return nil, err
+	for i := range c.spec.Codec.Owed(c.params, c.Assignment.Shards) {
+		if err := r.encode(protocol.ShardAt(c.Assignment.Shards, i), end); err != nil {
+			return nil, err
+		}
 	}
 	leaves := c.payloadLeaves()
 	c.End.Payload = protocol.RootOf(leaves)
@@ -91,31 +90,33 @@ func (r *recorder) finish(end []float32) (*Contribution, error) {
 	return c, nil
 }
 
-// encode encodes u shard by shard into payloads with their salts.
-func (r *recorder) encode(u []float32) error {
+// encode encodes theta_r - end in a shard into the next payload, with its salt.
+func (r *recorder) encode(shard int, end []float32) error {
 	c := r.c
-	for i := range c.spec.Codec.Shards(len(u)) {
-		lo, hi := c.spec.Codec.Shard(len(u), i)
-		var feedback []float32
-		if c.After != nil {
-			feedback = c.After[lo:hi]
-		}
-		payload, err := r.codec.Encode(make([]byte, 0, r.codec.Size(hi-lo)), u[lo:hi], feedback)
-		if errors.Is(err, delta.ErrNotFinite) || errors.Is(err, delta.ErrRange) {
-			err = fmt.Errorf("%w: %w", ErrDiverged, err)
-		}
-		if err != nil {
-			return fmt.Errorf("encode shard %d: %w", i, err)
-		}
-		salt, err := r.opt.Salt(uint32(i))
-		if err != nil {
-			return fmt.Errorf("salt of shard %d: %w", i, err)
-		}
-		if err := c.box.put(payloadName(i), payload); err != nil {
-			return err
-		}
-		c.Payloads, c.Salts = append(c.Payloads, slices.Clip(payload)), append(c.Salts, salt)
+	lo, hi := c.spec.Codec.Shard(c.params, shard)
+	r.update = append(r.update[:0], r.theta[lo:hi]...)
+	for i, x := range end[lo:hi] {
+		r.update[i] -= x
 	}
+	var feedback []float32
+	if c.After != nil {
+		feedback = c.After[lo:hi]
+	}
+	payload, err := r.codec.Encode(make([]byte, 0, r.codec.Size(hi-lo)), r.update, feedback)
+	if errors.Is(err, delta.ErrNotFinite) || errors.Is(err, delta.ErrRange) {
+		err = fmt.Errorf("%w: %w", ErrDiverged, err)
+	}
+	if err != nil {
+		return fmt.Errorf("encode shard %d: %w", shard, err)
+	}
+	salt, err := r.opt.Salt(uint32(shard))
+	if err != nil {
+		return fmt.Errorf("salt of shard %d: %w", shard, err)
+	}
+	if err := c.box.put(payloadName(shard), payload); err != nil {
+		return err
+	}
+	c.Payloads, c.Salts = append(c.Payloads, slices.Clip(payload)), append(c.Salts, salt)
 	return nil
 }
 

@@ -24,6 +24,9 @@ func (d *Device) Replay(ctx context.Context, a protocol.Assignment, from State, 
 // those of Train and ErrMalformed.
 func (d *Device) ReplayOpening(ctx context.Context, a protocol.Assignment, segment uint32, theta []float32, o *protocol.Opening) (protocol.TraceState, error) {
 	var end protocol.TraceState
+	if err := d.fits(a, theta); err != nil {
+		return end, err
+	}
 	if segments := d.spec.Segments(a.Steps); segment >= segments {
 		return end, fmt.Errorf("%w: segment %d of %d", ErrAssignment, segment, segments)
 	}
@@ -33,11 +36,14 @@ func (d *Device) ReplayOpening(ctx context.Context, a protocol.Assignment, segme
 			return end, fmt.Errorf("%w: no state opened for segment %d", ErrMalformed, segment)
 		}
 		var err error
-		if from, err = OpenedState(o, d.Params()); err != nil {
+		if from, err = OpenedState(o, d.params, d.spec.Codec.Trained(d.params, a.Shards)); err != nil {
 			return end, err
 		}
 		if want := segment * d.spec.Train.Segment; from.Step != want {
 			return end, fmt.Errorf("%w: state of step %d opened for segment %d, which starts at step %d", ErrMalformed, from.Step, segment, want)
+		}
+		if err := d.frozenKept(a.Shards, theta, from.Theta); err != nil {
+			return end, err
 		}
 	}
 	to := min((segment+1)*d.spec.Train.Segment, a.Steps)
@@ -50,14 +56,18 @@ func (d *Device) replay(ctx context.Context, a protocol.Assignment, from State, 
 	if err := d.fits(a, from.Theta); err != nil {
 		return err
 	}
-	if len(from.M) != d.Params() || len(from.V) != d.Params() || from.Step > to || to > a.Steps {
-		return fmt.Errorf("%w: moments of %d and %d values, steps %d to %d of %d", ErrAssignment, len(from.M), len(from.V), from.Step, to, a.Steps)
+	n := d.spec.Codec.Trained(d.params, a.Shards)
+	zeros := from.Step == 0 && len(from.M) == 0 && len(from.V) == 0
+	if !zeros && (len(from.M) != n || len(from.V) != n) || from.Step > to || to > a.Steps {
+		return fmt.Errorf("%w: moments of %d and %d values, want %d; steps %d to %d of %d", ErrAssignment, len(from.M), len(from.V), n, from.Step, to, a.Steps)
 	}
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
 	defer d.end()
-	d.load(from)
+	if err := d.load(a, from); err != nil {
+		return err
+	}
 	if err := d.advance(ctx, a, from.Step, to, nil); err != nil {
 		return err
 	}
@@ -75,8 +85,8 @@ func (d *Device) Rehearse(ctx context.Context, a protocol.Assignment, theta []fl
 		return err
 	}
 	defer d.end()
-	copy(d.model.Params(), theta)
-	clear(d.m)
-	clear(d.v)
+	if err := d.load(a, StartState(theta)); err != nil {
+		return err
+	}
 	return d.advance(ctx, a, 0, min(steps, a.Steps), nil)
 }

@@ -7,25 +7,23 @@ import (
 	"drystone/protocol"
 )
 
-// State is where an inner optimisation stands after Step steps of its round: parameters and AdamW moments, each one
-// value per parameter in the order of models.Layout.
+// State is where an inner optimisation stands after Step steps of its round: all parameters in the order of
+// models.Layout, and the AdamW moments of those in the assigned shards, one shard after the other.
 type State struct {
 	Step  uint32
 	Theta []float32
-	M, V  []float32
+	M, V  []float32 // at step 0 nil stands for zeros
 }
 
-// StartState is the public start of a round: theta_r with moments zero. It shares theta's memory.
-func StartState(theta []float32) State {
-	return State{Theta: theta, M: make([]float32, len(theta)), V: make([]float32, len(theta))}
-}
+// StartState is the public start of a round: theta_r with moments zero, which are nil. It shares theta's memory.
+func StartState(theta []float32) State { return State{Theta: theta} }
 
-// OpenedState decodes the state at which an opening starts, for a model of params parameters. The error wraps
-// ErrMalformed. That it is the committed one shows when its Trace equals o.From.
-func OpenedState(o *protocol.Opening, params int) (State, error) {
+// OpenedState decodes the state at which an opening starts, for a model of params parameters of which the assignment
+// trains so many. The error wraps ErrMalformed. That it is the committed one shows when its Trace equals o.From.
+func OpenedState(o *protocol.Opening, params, trained int) (State, error) {
 	theta, err1 := parseFloats("opened theta", o.Theta, params)
-	m, err2 := parseFloats("opened m", o.M, params)
-	v, err3 := parseFloats("opened v", o.V, params)
+	m, err2 := parseFloats("opened m", o.M, trained)
+	v, err3 := parseFloats("opened v", o.V, trained)
 	return State{o.From.Step, theta, m, v}, errors.Join(err1, err2, err3)
 }
 

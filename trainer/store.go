@@ -16,7 +16,7 @@ import (
 	"drystone/protocol"
 )
 
-// maxRecord bounds the CBOR record of a contribution: 4096 states of about 110 bytes, 2^16 losses, 2^14 salts.
+// maxRecord bounds the CBOR record of a contribution: 4096 states of about 110 bytes, 2^16 losses, 2^14 salts and shards.
 const maxRecord = 2 << 20
 
 // record is what a contribution is, without its vectors and payloads.
@@ -26,12 +26,13 @@ type record struct {
 	Round  uint32
 	Index  uint32
 	Steps  uint32
+	Shards []uint32 // of a partial assignment
 	Peer   protocol.PeerID
 	Start  protocol.TraceStart
 	States []protocol.TraceState
 	End    protocol.TraceEnd
 	Losses []byte // little-endian float32
-	Salts  []byte // 16 bytes per shard
+	Salts  []byte // 16 bytes per assigned shard
 }
 
 // ContributionStore keeps the last contributions of one peer to one run in a directory of its own, so that they survive
@@ -97,7 +98,7 @@ func (s *ContributionStore) create(a protocol.Assignment) (box, error) {
 func (s *ContributionStore) seal(c *Contribution) error {
 	a := c.Assignment
 	r := record{
-		Run: a.Run, Round: a.Round, Index: a.Index, Steps: a.Steps, Peer: c.Peer,
+		Run: a.Run, Round: a.Round, Index: a.Index, Steps: a.Steps, Shards: a.Shards, Peer: c.Peer,
 		Start: c.Start, States: c.States, End: c.End, Losses: floatBytes(c.Losses),
 	}
 	for _, salt := range c.Salts {
@@ -168,9 +169,12 @@ func (s *ContributionStore) Load(round uint32) (*Contribution, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, f.prefix+recordName, err)
 	}
 	c := &Contribution{
-		Assignment: protocol.Assignment{Run: r.Run, Round: r.Round, Index: r.Index, Steps: r.Steps}, Peer: r.Peer,
+		Assignment: protocol.Assignment{Run: r.Run, Round: r.Round, Index: r.Index, Steps: r.Steps, Shards: r.Shards}, Peer: r.Peer,
 		Start: r.Start, States: r.States, End: r.End,
 		spec: s.spec, params: s.params, box: f,
+	}
+	if len(r.Shards) == 0 {
+		c.Assignment.Shards = nil
 	}
 	for i := 0; i+4 <= len(r.Losses); i += 4 {
 		c.Losses = append(c.Losses, math.Float32frombits(binary.LittleEndian.Uint32(r.Losses[i:])))
@@ -185,16 +189,16 @@ func (s *ContributionStore) check(r *record, round uint32) error {
 		return fmt.Errorf("it is of round %d of run %s", r.Round, r.Run.Short())
 	case r.Steps < 1 || r.Steps > s.spec.Train.Steps || len(r.States) != int(s.spec.Segments(r.Steps)):
 		return fmt.Errorf("%d steps with %d states", r.Steps, len(r.States))
-	case len(r.Salts) != 16*s.spec.Codec.Shards(s.params):
+	case len(r.Salts) != 16*s.spec.Codec.Owed(s.params, r.Shards):
 		return fmt.Errorf("%d bytes of salts", len(r.Salts))
 	}
-	return nil
+	return checkShards(&s.spec.Codec, s.params, r.Shards)
 }
 
 // fill reads the payloads and the error feedback and checks them against the trace.
 func (s *ContributionStore) fill(c *Contribution, salts []byte, f folder) error {
 	for i := range len(salts) / 16 {
-		payload, err := f.get(payloadName(i))
+		payload, err := f.get(payloadName(protocol.ShardAt(c.Assignment.Shards, i)))
 		if err != nil {
 			return err
 		}

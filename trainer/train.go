@@ -16,7 +16,8 @@ type TrainOptions struct {
 	Salt func(shard uint32) ([16]byte, error)
 
 	// Feedback is the error feedback of the peer's contribution to the round before, Contribution.After, if the RevealSet
-	// of that round holds it. Otherwise it is nil, which stands for zeros. It is not changed.
+	// of that round holds it. Otherwise it is nil, which stands for zeros. It is not changed. What belongs to shards that
+	// are not assigned is carried over to the new one.
 	Feedback []float32
 
 	// Store keeps what openings need. Without one the contribution keeps it in memory.
@@ -54,7 +55,9 @@ func (d *Device) Train(ctx context.Context, a protocol.Assignment, theta []float
 		return nil, err
 	}
 	defer d.end()
-	d.load(StartState(theta))
+	if err := d.load(a, StartState(theta)); err != nil {
+		return nil, err
+	}
 	onStep := func(step uint32, loss float32) {
 		rec.c.Losses = append(rec.c.Losses, loss)
 		if opt.OnStep != nil {
@@ -71,5 +74,5 @@ func (d *Device) Train(ctx context.Context, a protocol.Assignment, theta []float
 		}
 		from = to
 	}
-	return rec.finish(d.model.Params())
+	return rec.finish(d.plan.model.Params())
 }

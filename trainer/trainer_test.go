@@ -47,6 +47,36 @@ func TestTraceRootIsAFunctionOfTheAssignment(t *testing.T) {
 	}
 }
 
+// Passes and recomputation change no bit: a device that uses them reproduces the trace of one that does not.
+func TestPassesChangeNoBit(t *testing.T) {
+	plain := newBench(t, 2, func(s *protocol.RunSpec) {
+		s.Train.Batch, s.Train.Steps, s.Model.Layers = 64, 3, 2
+		s.Train.Segment = 1
+	})
+	a := plain.assignment(0, 3)
+	want := plain.train(t, a, plain.options(0))
+	for _, train := range []func(*protocol.TrainSpec){
+		func(s *protocol.TrainSpec) { s.MicroBatch = 32 },
+		func(s *protocol.TrainSpec) { s.Recompute = true },
+		func(s *protocol.TrainSpec) { s.MicroBatch, s.Recompute = 32, true },
+	} {
+		spec := *plain.spec
+		train(&spec.Train)
+		if id, err := spec.ID(); err != nil || id == plain.run {
+			t.Fatalf("RunID %v of %+v is that of the plain run (%v)", id, spec.Train, err)
+		}
+		d, err := NewDevice(&spec, plain.run, plain.data, 1) // its draws and start are the plain run's
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		got, err := d.Train(ctx, a, plain.theta, plain.options(0))
+		if err != nil || got.Root() != want.Root() || !slices.Equal(got.Losses, want.Losses) {
+			t.Errorf("%+v: root %v, losses %v; want %v, %v (%v)", spec.Train, got.Root(), got.Losses, want.Root(), want.Losses, err)
+		}
+	}
+}
+
 // Replay of any segment gives the committed state, from the opened state and from the public start.
 func TestReplayEqualsTrace(t *testing.T) {
 	for _, kind := range []string{"segment", "prefix"} {
@@ -266,7 +296,7 @@ func TestDiverged(t *testing.T) {
 		}
 	}
 	// A state that overflows only in the second moment is noticed too.
-	s := StartState(b.theta)
+	s := State{Theta: b.theta, M: make([]float32, b.Params()), V: make([]float32, b.Params())}
 	s.V[3] = float32(math.Inf(1))
 	if _, err := b.Replay(ctx, b.assignment(0, 1), s, 1); !errors.Is(err, ErrDiverged) {
 		t.Errorf("infinite v: %v", err)

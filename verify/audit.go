@@ -26,7 +26,8 @@ type BlobSource interface {
 type Contribution struct {
 	Peer     protocol.PeerID
 	Steps    uint32
-	Payloads [][]byte
+	Shards   []uint32 // that it was assigned, empty for all
+	Payloads [][]byte // one for each
 }
 
 // Merger computes a round's merge again: contributions ascending by peer go into theta (N values) and the outer
@@ -68,6 +69,7 @@ type audit struct {
 	entry      protocol.Revealed // of the contribution in revealSet
 	place      int               // of the contribution in revealSet
 	index      uint32            // of the peer in the roster
+	shards     []uint32          // that it was assigned, empty for all
 	logRoot    protocol.Digest
 	logSize    uint64
 	challenges []Challenge // one for each of p.Checks

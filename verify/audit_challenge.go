@@ -48,7 +48,7 @@ func (a *audit) checkDraw(i int) error {
 	if duty < 0 {
 		return fmt.Errorf("%s may not check this contribution", d.Body.Verifier.Short())
 	}
-	ch := ChallengeOf(a.spec, a.params, &d.Body, c.Peer, c.Steps)
+	ch := ChallengeOf(a.spec, a.params, &d.Body, c.Peer, c.Steps, a.shards)
 	a.challenges = append(a.challenges, ch)
 	from, to := SegmentSteps(a.spec, c.Steps, ch.Segment)
 	a.r.note(L1, "draw of %s, number %d in the order of duty, chose segment %d (steps %d to %d) and %d codec chunks", d.Body.Verifier.Short(), duty+1, ch.Segment, from+1, to, len(ch.Chunks))
@@ -59,7 +59,7 @@ func (a *audit) checkDraw(i int) error {
 }
 
 func (a *audit) opened(i int) opened {
-	return opened{a.spec, a.params, &a.p.Commit.Body, a.p.Start, a.p.End, a.challenges[i]}
+	return opened{a.spec, a.params, &a.p.Commit.Body, a.p.Start, a.p.End, a.shards, a.challenges[i]}
 }
 
 func (a *audit) checkOpening(i int) error {

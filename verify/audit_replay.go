@@ -97,7 +97,7 @@ func (a *audit) replayer(ctx context.Context) (Replayer, error) {
 
 // task gathers what checkChunk needs; it has no shards if a payload is missing.
 func (a *audit) task(ctx context.Context, theta []float32) (*Task, delta.Codec, error) {
-	t := &Task{Spec: a.spec, Params: a.params, Theta: theta}
+	t := &Task{Spec: a.spec, Params: a.params, Theta: theta, Assignment: protocol.Assignment{Shards: a.shards}}
 	codec, err := delta.New(a.spec.Codec)
 	if err != nil {
 		return nil, codec, err
@@ -132,8 +132,8 @@ func (a *audit) state(ctx context.Context, r Replayer, theta []float32, step uin
 		return st, nil
 	}
 	c := &a.p.Commit.Body
-	as := protocol.Assignment{Run: a.run, Round: c.Round, Index: a.index, Steps: c.Steps}
-	st, err := r.Replay(ctx, as, theta, make([]float32, a.params), make([]float32, a.params), 0, step)
+	as := protocol.Assignment{Run: a.run, Round: c.Round, Index: a.index, Steps: c.Steps, Shards: a.shards}
+	st, err := r.Replay(ctx, as, theta, nil, nil, 0, step)
 	if err == nil {
 		a.states[step] = st
 		a.r.Coverage.ReplayedSteps = max(a.r.Coverage.ReplayedSteps, step)

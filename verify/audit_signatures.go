@@ -138,7 +138,13 @@ func (a *audit) checkOpen() (err error) {
 		return fmt.Errorf("peer %s is not in the roster", a.p.Commit.Body.Peer.Short())
 	}
 	a.index = uint32(at)
+	a.shards = a.open.Shards(&a.spec.Codec, a.params, a.p.Open.Statement.Round, at)
 	return nil
+}
+
+// shardsOf returns the shards that the Open of a round assigns a peer, empty for all; also for one that is not rostered.
+func shardsOf(s *protocol.RunSpec, params int, o *protocol.Open, round uint32, p protocol.PeerID) []uint32 {
+	return o.Shards(&s.Codec, params, round, slices.Index(o.Roster, p))
 }
 
 func (a *audit) checkCommit() error {
@@ -243,12 +249,12 @@ func (a *audit) checkTrace() error {
 }
 
 func (a *audit) checkPayloads() error {
-	shards := a.spec.Codec.Shards(a.params)
 	if len(a.p.Payloads) != len(a.revealSet.Set) {
 		return fmt.Errorf("%d contributions, the RevealSet has %d", len(a.p.Payloads), len(a.revealSet.Set))
 	}
 	for i, r := range a.revealSet.Set {
-		if refs := a.p.Payloads[i]; len(refs.Shards) != shards || refs.root(r.Peer) != r.Payload {
+		own := shardsOf(a.spec, a.params, a.open, a.p.Open.Statement.Round, r.Peer)
+		if refs := a.p.Payloads[i]; len(refs.Shards) != a.spec.Codec.Owed(a.params, own) || refs.root(r.Peer, own) != r.Payload {
 			return fmt.Errorf("those of %s are not what it committed", r.Peer.Short())
 		}
 	}
@@ -298,7 +304,10 @@ func (a *audit) checkSettlement() error {
 func (a *audit) summarise() error {
 	r, c := a.r, &a.p.Commit.Body
 	r.Round, r.Peer, r.Payout, r.Coverage.Steps = c.Round, c.Peer, a.p.Join.Body.Payout, c.Steps
-	r.Tokens = uint64(c.Steps) * a.spec.TokensPerStep()
+	r.Tokens = a.spec.Tokens(c.Steps, a.params, a.shards)
+	if len(a.shards) > 0 {
+		r.Shards, r.Owed = a.spec.Codec.Shards(a.params), len(a.shards)
+	}
 	r.note(L0, "statements of round %d signed by at least %d of %d aggregators and chained", c.Round, a.council.Threshold, len(a.council.Members))
 	r.note(L0, "commit, Join, draws, verdicts and Certificate in the transparency log of %d leaves", a.logSize)
 	return nil

@@ -247,7 +247,7 @@ func TestAuditLocalFailure(t *testing.T) {
 	}
 	o = w.options()
 	o.Replayer = func(context.Context, *protocol.RunSpec, BlobSource) (Replayer, error) {
-		return &toy{err: os.ErrPermission}, nil
+		return &toy{c: w.spec.Codec, err: os.ErrPermission}, nil
 	}
 	if _, err := Audit(t.Context(), w.reread(p), o); err == nil || failurePart(err) != "" {
 		t.Fatal(err)

@@ -73,8 +73,13 @@ func (p *Proof) fits(c *CheckRecord) bool {
 		return true
 	}
 	commit := &p.Commit.Body
-	ch := ChallengeOf(spec, int(g.Params), &c.Draw.Body, commit.Peer, commit.Steps)
-	return opened{spec, int(g.Params), commit, p.Start, p.End, ch}.check(&c.Opening[0], false) == nil
+	open, err := protocol.DecodeBody[protocol.Open](&p.Open.Statement)
+	if err != nil {
+		return true
+	}
+	own := shardsOf(spec, int(g.Params), open, commit.Round, commit.Peer)
+	ch := ChallengeOf(spec, int(g.Params), &c.Draw.Body, commit.Peer, commit.Steps, own)
+	return opened{spec, int(g.Params), commit, p.Start, p.End, own, ch}.check(&c.Opening[0], false) == nil
 }
 
 // builder looks messages up in the log and keeps the first error.

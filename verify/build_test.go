@@ -133,7 +133,7 @@ func TestSeveralChecks(t *testing.T) {
 	}
 	segments, chunks, last := map[uint32]bool{}, map[uint32]bool{}, uint32(0)
 	for i := range p.Checks {
-		ch := ChallengeOf(w.spec, w.params, &p.Checks[i].Draw.Body, c.peer(), 6)
+		ch := ChallengeOf(w.spec, w.params, &p.Checks[i].Draw.Body, c.peer(), 6, nil)
 		segments[ch.Segment], chunks[ch.Chunks[0]] = true, true
 		last = max(last, ch.Segment)
 	}

@@ -42,12 +42,13 @@ type Challenge struct {
 	Chunks  []uint32 // codec chunks of the whole vector, distinct and ascending
 }
 
-// ChallengeOf derives what a draw asks of a peer's contribution of the given steps, for a model of params parameters.
-func ChallengeOf(s *protocol.RunSpec, params int, d *protocol.Draw, peer protocol.PeerID, steps uint32) Challenge {
+// ChallengeOf derives what a draw asks of a peer's contribution of the given steps and shards (empty for all), for a model
+// of params parameters.
+func ChallengeOf(s *protocol.RunSpec, params int, d *protocol.Draw, peer protocol.PeerID, steps uint32, shards []uint32) Challenge {
 	seed := d.Seed()
 	return Challenge{
 		Segment: protocol.DrawSegment(seed, peer, max(s.Segments(steps), 1)),
-		Chunks:  protocol.DrawChunks(seed, peer, s.Verify.Chunks, Chunks(params)),
+		Chunks:  s.CheckChunks(seed, peer, params, shards),
 	}
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,10 @@ var (
 
 // Replayer replays training.
 type Replayer interface {
-	// Replay runs inner steps from+1 to to of an assignment, starting from parameters theta and AdamW moments m and v of
-	// N float32 each, and returns the state after step to. It leaves the slices as they are. It returns ErrDiverged,
-	// wrapped, if a step gives NaN or infinity; any other error means that it could not do the work. It is called by one
-	// goroutine at a time.
+	// Replay runs inner steps from+1 to to of an assignment, starting from N parameters theta and AdamW moments m and v of
+	// those in the assigned shards (both nil for zeros, at step 0), and returns the state after step to. It leaves the
+	// slices as they are. It returns ErrDiverged, wrapped, if a step gives NaN or infinity; any other error means that it
+	// could not do the work. It is called by one goroutine at a time.
 	Replay(ctx context.Context, a protocol.Assignment, theta, m, v []float32, from, to uint32) (protocol.TraceState, error)
 }
 
@@ -54,10 +55,10 @@ type Task struct {
 	Commit     protocol.Signed[protocol.Commit]
 	Start      protocol.TraceStart
 	End        protocol.TraceEnd
-	Assignment protocol.Assignment // Index is the peer's place in the roster, Steps those of the commit
+	Assignment protocol.Assignment // Index is the peer's place in the roster, Shards what the Open gives it, Steps those of the commit
 	Challenge  Challenge
 	Theta      []float32 // theta_r, N values
-	Shards     []Shard   // every shard of the contribution, in order
+	Shards     []Shard   // every assigned shard of the contribution, in order
 }
 
 // Check carries out one check and returns what it found, with the replayed state for StatesDigest (zero if there was
@@ -96,7 +97,7 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 	if o == nil {
 		return 0, none, fmt.Errorf("check of %s in round %d: open: no answer and no error", c.Peer.Short(), c.Round)
 	}
-	if openingOf(t).check(o, true) != nil {
+	if openingOf(t).check(o, true) != nil || !t.frozenKept(o) {
 		return protocol.Malformed, none, nil
 	}
 	state, err := t.replay(ctx, o, tools.Replayer)
@@ -123,7 +124,8 @@ func Check(ctx context.Context, t *Task, tools Tools) (protocol.Outcome, protoco
 // validate makes sure that a later difference is the peer's doing: it checks the local copies against their digests.
 func (t *Task) validate() error {
 	c := &t.Commit.Body
-	shards := t.Spec.Codec.Shards(t.Params)
+	own := t.Assignment.Shards
+	shards := t.Spec.Codec.Owed(t.Params, own)
 	switch {
 	case c.Run != t.Run || t.Assignment.Run != t.Run || t.Assignment.Round != c.Round || t.Assignment.Steps != c.Steps:
 		return fmt.Errorf("assignment of round %d, %d steps is not for commit of round %d, %d steps", t.Assignment.Round, t.Assignment.Steps, c.Round, c.Steps)
@@ -147,7 +149,7 @@ func (t *Task) validate() error {
 	}
 	leaves := make([]protocol.Digest, len(t.Shards))
 	for i, s := range t.Shards {
-		leaves[i] = protocol.PayloadLeaf(c.Peer, uint32(i), s.Payload, s.Salt)
+		leaves[i] = protocol.PayloadLeaf(c.Peer, uint32(protocol.ShardAt(own, i)), s.Payload, s.Salt)
 	}
 	if protocol.RootOf(leaves) != t.End.Payload {
 		return fmt.Errorf("local copy of the payload of %s is not what was revealed: fetch it again", c.Peer.Short())
@@ -158,11 +160,22 @@ func (t *Task) validate() error {
 // replay runs the drawn segment from the opened state, or, for prefix checks, everything up to its end from theta_r.
 func (t *Task) replay(ctx context.Context, o *protocol.Opening, r Replayer) (protocol.TraceState, error) {
 	from, to := SegmentSteps(t.Spec, t.Assignment.Steps, t.Challenge.Segment)
-	theta, m, v := t.Theta, []float32(nil), []float32(nil)
 	if from == 0 || t.Spec.Verify.Kind == "prefix" {
-		from, m, v = 0, make([]float32, t.Params), make([]float32, t.Params)
-	} else {
-		theta, m, v = bytesFloat(o.Theta), bytesFloat(o.M), bytesFloat(o.V)
+		return r.Replay(ctx, t.Assignment, t.Theta, nil, nil, 0, to)
 	}
-	return r.Replay(ctx, t.Assignment, theta, m, v, from, to)
+	return r.Replay(ctx, t.Assignment, bytesFloat(o.Theta), bytesFloat(o.M), bytesFloat(o.V), from, to)
+}
+
+// frozenKept reports whether an opened theta, if there is one, is theta_r in the shards that were not to be trained.
+func (t *Task) frozenKept(o *protocol.Opening) bool {
+	if len(o.Theta) == 0 || len(t.Assignment.Shards) == 0 {
+		return true
+	}
+	for i := range t.Spec.Codec.Shards(t.Params) {
+		lo, hi := t.Spec.Codec.Shard(t.Params, i)
+		if _, own := protocol.PlaceOf(t.Assignment.Shards, i); !own && !bytes.Equal(o.Theta[4*lo:4*hi], floatBytes(t.Theta[lo:hi])) {
+			return false
+		}
+	}
+	return true
 }

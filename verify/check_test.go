@@ -40,7 +40,7 @@ func TestCheckPassesHonest(t *testing.T) {
 				w.round(0, 6)
 				c := w.round(1, 5)[1] // five steps: the last segment is short
 				for seg := range uint32(3) {
-					outcome, state, err := Check(t.Context(), c.task(Challenge{seg, []uint32{0, 1, 2}}), Tools{&toy{}, c})
+					outcome, state, err := Check(t.Context(), c.task(Challenge{seg, []uint32{0, 1, 2}}), Tools{&toy{c: w.spec.Codec}, c})
 					if err != nil || outcome != protocol.Passed || state != c.state(int(seg)+1) {
 						t.Fatalf("segment %d: %s, %v", seg, outcome, err)
 					}
@@ -66,7 +66,7 @@ func TestCheckCatchesFalseState(t *testing.T) {
 			}})
 			c.commit = protocol.Sign(w.peers[0], protocol.Commit{Run: w.run, Peer: w.peers[0].ID(), Trace: protocol.RootOf(c.leaves), Steps: 6})
 			for seg := range 3 {
-				outcome, state, err := Check(context.Background(), c.task(Challenge{Segment: uint32(seg)}), Tools{&toy{}, c})
+				outcome, state, err := Check(context.Background(), c.task(Challenge{Segment: uint32(seg)}), Tools{&toy{c: w.spec.Codec}, c})
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -88,7 +88,9 @@ func TestCheckOutcomes(t *testing.T) {
 	cs := w.round(1, 6, cheat{payload: func(p []byte) { p[0] ^= 1 }})
 	bad, good := cs[0], cs[1]
 	ch := Challenge{Segment: 1, Chunks: []uint32{0, 2}}
-	opened := func(change func(o *protocol.Opening)) Tools { return Tools{&toy{}, answer{c: good, change: change}} }
+	opened := func(change func(o *protocol.Opening)) Tools {
+		return Tools{&toy{c: w.spec.Codec}, answer{c: good, change: change}}
+	}
 	tests := []struct {
 		name  string
 		c     *contribution
@@ -96,10 +98,10 @@ func TestCheckOutcomes(t *testing.T) {
 		want  protocol.Outcome
 	}{
 		{"honest", good, opened(nil), protocol.Passed},
-		{"payload of another vector", bad, Tools{&toy{}, bad}, protocol.BadPayload},
-		{"withheld", good, Tools{&toy{}, answer{c: good, err: fmt.Errorf("peer: %w", ErrWithheld)}}, protocol.Withheld},
-		{"junk", good, Tools{&toy{}, answer{c: good, err: fmt.Errorf("peer: %w", ErrMalformed)}}, protocol.Malformed},
-		{"diverges", good, Tools{&toy{err: fmt.Errorf("step 3: %w", ErrDiverged)}, good}, protocol.Mismatch},
+		{"payload of another vector", bad, Tools{&toy{c: w.spec.Codec}, bad}, protocol.BadPayload},
+		{"withheld", good, Tools{&toy{c: w.spec.Codec}, answer{c: good, err: fmt.Errorf("peer: %w", ErrWithheld)}}, protocol.Withheld},
+		{"junk", good, Tools{&toy{c: w.spec.Codec}, answer{c: good, err: fmt.Errorf("peer: %w", ErrMalformed)}}, protocol.Malformed},
+		{"diverges", good, Tools{&toy{c: w.spec.Codec, err: fmt.Errorf("step 3: %w", ErrDiverged)}, good}, protocol.Mismatch},
 		{"state too short", good, opened(func(o *protocol.Opening) { o.M = o.M[4:] }), protocol.Malformed},
 		{"no state", good, opened(func(o *protocol.Opening) { o.Theta, o.M, o.V = nil, nil, nil }), protocol.Malformed},
 		{"another state", good, opened(func(o *protocol.Opening) { o.V[17] ^= 1 }), protocol.Malformed},
@@ -141,17 +143,17 @@ func TestCheckLocalFailure(t *testing.T) {
 		change func(t *Task)
 		tools  Tools
 	}{
-		{"engine", t.Context(), nil, Tools{&toy{err: os.ErrPermission}, c}},
-		{"network", t.Context(), nil, Tools{&toy{}, answer{c: c, err: os.ErrDeadlineExceeded}}},
-		{"context", cancelled, nil, Tools{&toy{}, c}},
-		{"theta", t.Context(), func(t *Task) { t.Theta = make([]float32, 9000) }, Tools{&toy{}, c}},
-		{"theta too short", t.Context(), func(t *Task) { t.Theta = t.Theta[1:] }, Tools{&toy{}, c}},
-		{"payload", t.Context(), func(t *Task) { t.Shards = append([]Shard{{Payload: []byte("x")}}, t.Shards[1:]...) }, Tools{&toy{}, c}},
-		{"shard missing", t.Context(), func(t *Task) { t.Shards = t.Shards[1:] }, Tools{&toy{}, c}},
-		{"segment", t.Context(), func(t *Task) { t.Challenge.Segment = 3 }, Tools{&toy{}, c}},
-		{"chunk", t.Context(), func(t *Task) { t.Challenge.Chunks = []uint32{3} }, Tools{&toy{}, c}},
-		{"assignment", t.Context(), func(t *Task) { t.Assignment.Round++ }, Tools{&toy{}, c}},
-		{"commit", t.Context(), func(t *Task) { t.Commit.Sig[9] ^= 1 }, Tools{&toy{}, c}},
+		{"engine", t.Context(), nil, Tools{&toy{c: w.spec.Codec, err: os.ErrPermission}, c}},
+		{"network", t.Context(), nil, Tools{&toy{c: w.spec.Codec}, answer{c: c, err: os.ErrDeadlineExceeded}}},
+		{"context", cancelled, nil, Tools{&toy{c: w.spec.Codec}, c}},
+		{"theta", t.Context(), func(t *Task) { t.Theta = make([]float32, 9000) }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"theta too short", t.Context(), func(t *Task) { t.Theta = t.Theta[1:] }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"payload", t.Context(), func(t *Task) { t.Shards = append([]Shard{{Payload: []byte("x")}}, t.Shards[1:]...) }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"shard missing", t.Context(), func(t *Task) { t.Shards = t.Shards[1:] }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"segment", t.Context(), func(t *Task) { t.Challenge.Segment = 3 }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"chunk", t.Context(), func(t *Task) { t.Challenge.Chunks = []uint32{3} }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"assignment", t.Context(), func(t *Task) { t.Assignment.Round++ }, Tools{&toy{c: w.spec.Codec}, c}},
+		{"commit", t.Context(), func(t *Task) { t.Commit.Sig[9] ^= 1 }, Tools{&toy{c: w.spec.Codec}, c}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -175,7 +177,7 @@ func TestCheckStart(t *testing.T) {
 		"model":    func(t *Task) { t.Start.Model = protocol.Hash("other") },
 		"feedback": func(t *Task) { t.Start.Feedback = protocol.Hash("other") },
 	} {
-		task, r := c.task(Challenge{Chunks: []uint32{0}}), &toy{}
+		task, r := c.task(Challenge{Chunks: []uint32{0}}), &toy{c: w.spec.Codec}
 		change(task)
 		if outcome, _, err := Check(t.Context(), task, Tools{r, c}); err != nil || outcome != protocol.Malformed || r.replays > 0 {
 			t.Errorf("%s: %s, %v after %d replays", name, outcome, err, r.replays)

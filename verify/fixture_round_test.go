@@ -31,7 +31,9 @@ type contribution struct {
 // cheat changes a contribution before it is committed.
 type cheat struct {
 	state   func(segment int, s toyState) // after each segment
-	payload func(p []byte)                // of shard 0
+	payload func(p []byte)                // of the first shard
+	after   func(feedback []float32)      // before it is committed
+	shards  []uint32                      // to train in place of those assigned
 }
 
 // round plays one round up to its Certificate and returns the contributions. cheats[i] is peer i's.
@@ -43,7 +45,7 @@ func (w *world) round(number uint32, steps uint32, cheats ...cheat) []*contribut
 		roster = append(roster, k.ID())
 	}
 	model := w.blobs.put(floatBytes(w.theta))
-	w.append(LeafStatement, w.sign(protocol.NewStatement(w.run, number, w.head(), protocol.Open{Model: model, Outer: protocol.MerkleRoot(nil), Roster: roster}), w.aggs[:2]))
+	w.append(LeafStatement, w.sign(protocol.NewStatement(w.run, number, w.head(), protocol.Open{Model: model, Outer: protocol.MerkleRoot(nil), Roster: roster, Capacity: w.capacity}), w.aggs[:2]))
 	open := w.head()
 	cs := []*contribution{}
 	freeze, set := protocol.Freeze{}, protocol.RevealSet{}
@@ -63,7 +65,7 @@ func (w *world) round(number uint32, steps uint32, cheats ...cheat) []*contribut
 	inputs, refs := []Contribution{}, []PayloadRefs{}
 	for i, c := range cs {
 		c.frozen = protocol.PathTo(leaves, i)
-		in := Contribution{Peer: w.peers[i].ID(), Steps: steps}
+		in := Contribution{Peer: w.peers[i].ID(), Steps: steps, Shards: c.assignment.Shards}
 		for _, s := range c.shards {
 			w.blobs.put(s.Payload)
 			in.Payloads = append(in.Payloads, s.Payload)
@@ -84,15 +86,21 @@ func (w *world) round(number uint32, steps uint32, cheats ...cheat) []*contribut
 func (w *world) contribute(i int, round, steps uint32, model protocol.Digest, ch cheat) *contribution {
 	w.t.Helper()
 	c := &contribution{w: w, index: i, theta: w.theta, before: w.feedback[i], after: slices.Clone(w.feedback[i])}
-	c.assignment = protocol.Assignment{Run: w.run, Round: round, Index: uint32(i), Steps: steps}
+	shards := protocol.AssignShards(w.spec.Codec.Shards(w.params), round, w.capacity, i)
+	c.assignment = protocol.Assignment{Run: w.run, Round: round, Index: uint32(i), Steps: steps, Shards: shards}
+	did := c.assignment // what the peer does
+	if ch.shards != nil {
+		did.Shards = ch.shards
+	}
 	c.start = protocol.TraceStart{Model: model, Feedback: w.carried[i]}
 	c.leaves = []protocol.Digest{c.start.Leaf()}
-	s := clone(w.theta, make([]float32, w.params), make([]float32, w.params))
+	n := w.spec.Codec.Trained(w.params, did.Shards)
+	s := clone(w.theta, make([]float32, n), make([]float32, n))
 	c.states = []toyState{clone(s[0], s[1], s[2])}
 	for seg := range w.spec.Segments(steps) {
 		from, to := SegmentSteps(w.spec, steps, seg)
 		var err error
-		s, err = trainToy(c.assignment, s, from, to)
+		s, err = trainToy(w.spec.Codec, did, s, from, to)
 		w.must(err)
 		if ch.state != nil {
 			ch.state(int(seg), s)
@@ -101,7 +109,8 @@ func (w *world) contribute(i int, round, steps uint32, model protocol.Digest, ch
 		c.leaves = append(c.leaves, s.leaf(to).Leaf())
 	}
 	payloads := []protocol.Digest{}
-	for shard := range w.spec.Codec.Shards(w.params) {
+	for place := range w.spec.Codec.Owed(w.params, shards) {
+		shard := protocol.ShardAt(shards, place)
 		lo, hi := w.spec.Codec.Shard(w.params, shard)
 		u := make([]float32, hi-lo)
 		for j := range u {
@@ -109,7 +118,7 @@ func (w *world) contribute(i int, round, steps uint32, model protocol.Digest, ch
 		}
 		p, err := w.codec.Encode(nil, u, c.after[lo:hi])
 		w.must(err)
-		if ch.payload != nil && shard == 0 {
+		if ch.payload != nil && place == 0 {
 			ch.payload(p)
 		}
 		sh := Shard{Payload: p, Salt: [16]byte{byte(shard), byte(i), byte(round)}}
@@ -117,6 +126,9 @@ func (w *world) contribute(i int, round, steps uint32, model protocol.Digest, ch
 		payloads = append(payloads, protocol.PayloadLeaf(w.peers[i].ID(), uint32(shard), p, sh.Salt))
 	}
 	c.end = protocol.TraceEnd{Payload: protocol.RootOf(payloads)}
+	if ch.after != nil {
+		ch.after(c.after)
+	}
 	if w.codec.HasFeedback() {
 		c.end.Feedback = protocol.MerkleRoot(floatBytes(c.after))
 	}
@@ -206,12 +218,12 @@ func (c *contribution) checkedBy(place int) CheckRecord {
 	order := slices.Concat(c.duty()[place:], c.duty()[:place])
 	rec := CheckRecord{Draw: c.draw(order[0])}
 	w.append(LeafDraw, rec.Draw)
-	ch := ChallengeOf(w.spec, w.params, &rec.Draw.Body, c.peer(), c.assignment.Steps)
+	ch := ChallengeOf(w.spec, w.params, &rec.Draw.Body, c.peer(), c.assignment.Steps, c.assignment.Shards)
 	o, err := c.Open(context.Background(), protocol.OpenRequest{Segment: ch.Segment, Chunks: ch.Chunks})
 	w.must(err)
 	rec.Opening = []protocol.Opening{*o}
 	for _, agg := range order {
-		outcome, state, err := Check(context.Background(), c.task(ch), Tools{&toy{run: w.run}, c})
+		outcome, state, err := Check(context.Background(), c.task(ch), Tools{&toy{run: w.run, c: w.spec.Codec}, c})
 		w.must(err)
 		id := w.aggs[agg].ID()
 		v := protocol.Sign(w.aggs[agg], protocol.Verdict{Run: w.run, Round: c.assignment.Round, Peer: c.peer(), Drawer: rec.Draw.Body.Verifier, Verifier: id,
@@ -255,7 +267,9 @@ func (c *contribution) proof(checks ...CheckRecord) *Proof {
 // options is an auditor with everything at hand.
 func (w *world) options() Options {
 	return Options{Run: &w.run, Blobs: w.blobs, Merger: mergeMean,
-		Replayer: func(context.Context, *protocol.RunSpec, BlobSource) (Replayer, error) { return &toy{run: w.run}, nil }}
+		Replayer: func(context.Context, *protocol.RunSpec, BlobSource) (Replayer, error) {
+			return &toy{run: w.run, c: w.spec.Codec}, nil
+		}}
 }
 
 // reread encodes and decodes a proof.

@@ -17,16 +17,18 @@ import (
 // toy, its codec, statements, log and signatures are the real ones. It plays every role of the round honestly, except
 // where a test makes a peer cheat.
 type world struct {
-	t       testing.TB
-	spec    *protocol.RunSpec
-	run     protocol.Digest
-	params  int
-	aggs    []protocol.Key // ascending
-	bls     []BLSKey
-	council *protocol.Council
-	founder protocol.Key
-	peers   []protocol.Key // ascending
-	codec   delta.Codec
+	t      testing.TB
+	spec   *protocol.RunSpec
+	run    protocol.Digest
+	params int
+	// capacity is what each peer can train, empty for all of them all.
+	capacity []uint32
+	aggs     []protocol.Key // ascending
+	bls      []BLSKey
+	council  *protocol.Council
+	founder  protocol.Key
+	peers    []protocol.Key // ascending
+	codec    delta.Codec
 
 	theta    []float32
 	feedback [][]float32 // of each peer
@@ -85,8 +87,15 @@ func keys(label string, n int) []protocol.Key {
 
 func newWorld(t testing.TB, params int, kind, up string, chunks uint32) *world {
 	t.Helper()
+	return newWorldOf(t, params, kind, up, chunks, 0)
+}
+
+// newWorldOf is newWorld of a run that admits peers with minShards, if that is above 0.
+func newWorldOf(t testing.TB, params int, kind, up string, chunks, minShards uint32) *world {
+	t.Helper()
 	w := &world{t: t, params: params, founder: protocol.DeriveKey(42, "founder"), aggs: keys("aggregator", 3), peers: keys("peer", 2), blobs: blobs{}}
 	w.spec = testSpec(w.founder.ID(), kind, up, chunks)
+	w.spec.Train.MinShards = minShards
 	w.must(w.spec.Validate())
 	w.run = must(w.spec.ID())(t)
 	w.codec = must(delta.New(w.spec.Codec))(t)
@@ -161,6 +170,7 @@ func noise(run protocol.Digest, round, index, step uint32, i int) float32 {
 // toy is a deterministic trainer with moments: a Replayer.
 type toy struct {
 	run     protocol.Digest
+	c       protocol.CodecSpec
 	replays int
 	err     error
 }
@@ -170,7 +180,7 @@ func (y *toy) Replay(ctx context.Context, a protocol.Assignment, theta, m, v []f
 	if y.err != nil {
 		return protocol.TraceState{}, y.err
 	}
-	st, err := trainToy(a, clone(theta, m, v), from, to)
+	st, err := trainToy(y.c, a, clone(theta, m, v), from, to)
 	if err != nil {
 		return protocol.TraceState{}, err
 	}
@@ -187,13 +197,23 @@ func (s toyState) leaf(step uint32) protocol.TraceState {
 	return protocol.TraceState{Step: step, Theta: protocol.MerkleRoot(floatBytes(s[0])), M: protocol.MerkleRoot(floatBytes(s[1])), V: protocol.MerkleRoot(floatBytes(s[2]))}
 }
 
-func trainToy(a protocol.Assignment, s toyState, from, to uint32) (toyState, error) {
+// trainToy trains the parameters of the assigned shards; s has the moments of these, or nil for zeros.
+func trainToy(c protocol.CodecSpec, a protocol.Assignment, s toyState, from, to uint32) (toyState, error) {
+	trained := []int{}
+	for i := range s[0] {
+		if len(a.Shards) == 0 || slices.Contains(a.Shards, uint32(i/c.ShardParams)) {
+			trained = append(trained, i)
+		}
+	}
+	if s[1] == nil {
+		s[1], s[2] = make([]float32, len(trained)), make([]float32, len(trained))
+	}
 	for step := from + 1; step <= to; step++ {
-		for i := range s[0] {
+		for j, i := range trained {
 			g := float32(noise(a.Run, a.Round+1, a.Index+1, step, i) + float32(s[0][i]*0.25))
-			s[1][i] = float32(s[1][i]*0.5) + float32(g*0.5)
-			s[2][i] = float32(s[2][i]*0.75) + float32(float32(g*g)*0.25)
-			s[0][i] -= float32(s[1][i] * 0.125)
+			s[1][j] = float32(s[1][j]*0.5) + float32(g*0.5)
+			s[2][j] = float32(s[2][j]*0.75) + float32(float32(g*g)*0.25)
+			s[0][i] -= float32(s[1][j] * 0.125)
 			if math.IsInf(float64(s[0][i]), 0) || s[0][i] != s[0][i] {
 				return s, fmt.Errorf("step %d: %w", step, ErrDiverged)
 			}
@@ -209,11 +229,19 @@ func mergeMean(s *protocol.RunSpec, theta, outer []float32, contributions []Cont
 		return nil, nil, nil, err
 	}
 	sum := make([]float32, len(theta))
-	weight := 1 / float32(len(contributions))
+	count := make([]int, s.Codec.Shards(len(theta)))
+	for _, c := range contributions {
+		for i := range c.Payloads {
+			count[protocol.ShardAt(c.Shards, i)]++
+		}
+	}
 	for _, c := range contributions {
 		var norm float64
+		var weight float32
 		for i, p := range c.Payloads {
-			lo, hi := s.Codec.Shard(len(theta), i)
+			k := protocol.ShardAt(c.Shards, i)
+			weight = 1 / float32(count[k])
+			lo, hi := s.Codec.Shard(len(theta), k)
 			if err := codec.Validate(p, hi-lo); err != nil {
 				return nil, nil, nil, err
 			}

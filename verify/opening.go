@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,11 +19,12 @@ type opened struct {
 	commit    *protocol.Commit
 	start     protocol.TraceStart
 	end       protocol.TraceEnd
+	shards    []uint32 // assigned, empty for all
 	challenge Challenge
 }
 
 func openingOf(t *Task) opened {
-	return opened{t.Spec, t.Params, &t.Commit.Body, t.Start, t.End, t.Challenge}
+	return opened{t.Spec, t.Params, &t.Commit.Body, t.Start, t.End, t.Assignment.Shards, t.Challenge}
 }
 
 // check verifies places, sizes and paths of an opening, cheapest first. withState says that the opening must carry the
@@ -32,15 +34,15 @@ func (x opened) check(o *protocol.Opening, withState bool) error {
 	from, to := SegmentSteps(s, steps, seg)
 	segments := s.Segments(steps)
 	size := uint64(segments) + 2
-	state := 0
+	state, moments := 0, 0
 	if withState && seg > 0 && s.Verify.Kind == "segment" {
-		state = 4 * x.params
+		state, moments = 4*x.params, 4*s.Codec.Trained(x.params, x.shards)
 	}
 	if hasFeedback(s) == x.end.Feedback.IsZero() || (!hasFeedback(s) && !x.start.Feedback.IsZero()) {
 		return fmt.Errorf("trace names error feedback that does not fit the %s codec", s.Codec.Up)
 	}
-	if len(o.Theta) != state || len(o.M) != state || len(o.V) != state {
-		return fmt.Errorf("opening carries a state of %d, %d and %d bytes, want %d each", len(o.Theta), len(o.M), len(o.V), state)
+	if len(o.Theta) != state || len(o.M) != moments || len(o.V) != moments {
+		return fmt.Errorf("opening carries a state of %d, %d and %d bytes, want %d and twice %d", len(o.Theta), len(o.M), len(o.V), state, moments)
 	}
 	if seg == 0 {
 		if o.From != (protocol.TraceState{}) || o.FromPath.Index != 0 || o.FromPath.Size != 0 || len(o.FromPath.Nodes) != 0 {
@@ -144,6 +146,10 @@ func chunkRange(params int, i uint32) (lo, hi int) {
 func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err error) {
 	lo, hi := chunkRange(t.Params, c.Index)
 	shard := lo / t.Spec.Codec.ShardParams
+	place, own := protocol.PlaceOf(t.Assignment.Shards, shard)
+	if !own {
+		return checkCarried(c, floatBytes(t.Theta[lo:hi])), nil
+	}
 	first, last := t.Spec.Codec.Shard(t.Params, shard)
 	final := bytesFloat(c.Theta)
 	u := make([]float32, hi-lo)
@@ -157,7 +163,7 @@ func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err 
 			before = bytesFloat(c.Before)
 		}
 	}
-	have, malformed := codec.Chunk(t.Shards[shard].Payload, last-first, (lo-first)/ChunkParams)
+	have, malformed := codec.Chunk(t.Shards[place].Payload, last-first, (lo-first)/ChunkParams)
 	if malformed != nil {
 		return fmt.Errorf("payload of shard %d: %w", shard, malformed), nil
 	}
@@ -173,6 +179,22 @@ func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err 
 		return fmt.Errorf("codec chunk %d leaves another error feedback than the one committed", c.Index), nil
 	}
 	return nil, nil
+}
+
+// checkCarried checks a chunk of a shard that was not to be trained: its parameters are as they were at the start, and its
+// error feedback is as it was before, zeros if there was none.
+func checkCarried(c *protocol.ChunkOpening, start []byte) error {
+	if !bytes.Equal(c.Theta, start) {
+		return fmt.Errorf("codec chunk %d is of a shard that was not to be trained, and its parameters changed", c.Index)
+	}
+	before := c.Before
+	if len(before) == 0 {
+		before = make([]byte, len(c.After))
+	}
+	if !bytes.Equal(before, c.After) {
+		return fmt.Errorf("codec chunk %d is of a shard that was not to be trained, and its error feedback changed", c.Index)
+	}
+	return nil
 }
 
 // floatBytes returns v as little-endian binary32, 4 bytes each.

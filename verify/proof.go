@@ -42,7 +42,7 @@ type LogPaths struct {
 	Commit      protocol.Path
 }
 
-// PayloadRefs names the payloads of one revealed contribution, one per shard in order.
+// PayloadRefs names the payloads of one revealed contribution, one per assigned shard in order.
 type PayloadRefs struct {
 	_      struct{} `cbor:",toarray"`
 	Shards []PayloadRef
@@ -142,11 +142,13 @@ func Refs(shards []Shard) PayloadRefs {
 	return refs
 }
 
-// root returns the payload root that the references stand for: protocol.PayloadLeaf from a payload's digest.
-func (r PayloadRefs) root(peer protocol.PeerID) protocol.Digest {
+// root returns the payload root that the references stand for: protocol.PayloadLeaf from a payload's digest. own are the
+// shards that the peer was assigned, empty for all.
+func (r PayloadRefs) root(peer protocol.PeerID, own []uint32) protocol.Digest {
 	leaves := make([]protocol.Digest, len(r.Shards))
 	for i, s := range r.Shards {
-		shard := [4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}
+		k := protocol.ShardAt(own, i)
+		shard := [4]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}
 		leaves[i] = protocol.Hash(protocol.DomainPayload, peer[:], shard[:], s.Digest[:], s.Salt[:])
 	}
 	return protocol.RootOf(leaves)

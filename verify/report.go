@@ -82,8 +82,10 @@ type Report struct {
 	Round      uint32           `json:"round"`
 	Peer       protocol.PeerID  `json:"peer"`
 	Payout     protocol.Address `json:"payout"`
-	Tokens     uint64           `json:"tokens"` // training tokens claimed: steps x tokens per step
-	Level      string           `json:"level"`  // the highest level passed with all below it; "none"
+	Shards     int              `json:"shards,omitempty"` // of the model, for a contribution to a part of them
+	Owed       int              `json:"owed,omitempty"`   // of them the contribution had to train
+	Tokens     uint64           `json:"tokens"`           // training tokens claimed: steps x tokens per step x share of parameters trained
+	Level      string           `json:"level"`            // the highest level passed with all below it; "none"
 	Standing   string           `json:"standing"`
 	Coverage   Coverage         `json:"coverage"`
 	Levels     []LevelReport    `json:"levels"`
@@ -137,6 +139,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	c := r.Coverage
 	fmt.Fprintf(&b, "contribution  round %d by %s, %d steps, %d tokens\n", r.Round, r.Peer, c.Steps, r.Tokens)
+	if r.Owed > 0 {
+		fmt.Fprintf(&b, "trained       %d of %d shards, as the round assigned\n", r.Owed, r.Shards)
+	}
 	fmt.Fprintf(&b, "pays          %s\n", r.Payout)
 	fmt.Fprintf(&b, "standing      %s\n", r.Standing)
 	fmt.Fprintf(&b, "drawn         %d of %d steps (%s), %d of %d codec chunks (%s)\n", c.DrawnSteps, c.Steps, percent(c.DrawnSteps, c.Steps), c.DrawnChunks, c.Chunks, percent(c.DrawnChunks, c.Chunks))

@@ -1,5 +1,6 @@
 """The numpy side of gemm-vs-openblas; bench/peer.go says how the two talk."""
 
+import ctypes
 import json
 import sys
 import time
@@ -23,6 +24,26 @@ except (KeyError, TypeError):  # numpy before 1.25
 if "openblas" not in version.lower():
     say(missing=f"numpy with OpenBLAS (this one has {version})")
     sys.exit()
+
+
+def kernel():
+    """Returns the name of the processor whose kernels the loaded OpenBLAS chose."""
+    with open("/proc/self/maps") as f:
+        paths = {line.split()[-1] for line in f if "openblas" in line}
+    for path in paths:
+        library = ctypes.CDLL(path)
+        for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename64_", "openblas_get_corename"):
+            if hasattr(library, name):
+                corename = getattr(library, name)
+                corename.restype = ctypes.c_char_p
+                return corename().decode()
+    raise OSError("no OpenBLAS is loaded")
+
+
+try:
+    version += f", kernels for {kernel()}"
+except OSError:  # not on Linux
+    version += ", kernels unknown"
 say(what="OpenBLAS", version=f"numpy {np.__version__} with {version}, Python {sys.version.split()[0]}")
 
 matrices = {}

@@ -8,12 +8,15 @@ import (
 
 	"drystone/node"
 	"drystone/protocol"
+	"drystone/trainer"
 )
 
 type joinCmd struct {
 	Link string `arg:"" help:"Run link."`
 	roleFlags
 	Payout string `help:"Account that earnings go to, 0x...; may be a cold wallet. Default: the key's own."`
+	Shards uint32 `help:"Train only so many shards of the model each round, where the run admits it; default all." xor:"share"`
+	Memory string `help:"Train as many shards as fit into so much memory, such as 2GB or 1.5GiB." xor:"share"`
 	JSON   bool   `help:"Print one JSON object at the end."`
 }
 
@@ -22,14 +25,23 @@ type joinResult struct {
 	RunID   protocol.Digest  `json:"run_id"`
 	Peer    protocol.PeerID  `json:"peer"`
 	Account protocol.Address `json:"account"`
-	Rounds  int              `json:"rounds"` // that this process took part in
-	Tokens  uint64           `json:"tokens"` // trained by this process
-	Earned  string           `json:"earned"` // smallest units, over the whole run
+	Shards  uint32           `json:"shards"`    // trained each round
+	Of      int              `json:"of_shards"` // that the model has
+	Rounds  int              `json:"rounds"`    // that this process took part in
+	Tokens  uint64           `json:"tokens"`    // trained by this process
+	Earned  string           `json:"earned"`    // smallest units, over the whole run
 	Balance string           `json:"onchain_balance"`
 }
 
 // Run trains until the run is over or the person has had enough.
 func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
+	var memory int64
+	if c.Memory != "" {
+		var err error
+		if memory, err = parseBytes(c.Memory); err != nil {
+			return fmt.Errorf("%w: --memory: %w", errUsage, err)
+		}
+	}
 	link, err := parseLink(c.Link)
 	if err != nil {
 		return err
@@ -40,7 +52,7 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	tc := node.TrainerConfig{Config: cfg}
+	tc := node.TrainerConfig{Config: cfg, Shards: c.Shards, Memory: memory}
 	if c.Payout != "" {
 		if tc.Payout, err = protocol.ParseAddress(c.Payout); err != nil {
 			return fmt.Errorf("%w: --payout: %w", errUsage, err)
@@ -60,10 +72,17 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	show.line("joining run %s as %s", link.Run.Short(), cfg.Key.ID())
 	tr, err := node.OpenTrainer(ctx, tc, link)
+	if errors.Is(err, node.ErrCapacity) || errors.Is(err, trainer.ErrMemory) {
+		return unusable(err)
+	}
 	if err != nil {
 		return err
 	}
 	r.Account = tr.Payout()
+	if r.Shards, r.Of = tr.Capacity(); r.Shards == 0 {
+		r.Shards = uint32(r.Of)
+	}
+	show.line("training %d of %d shards each round", r.Shards, r.Of)
 	show.line("joined; earnings go to %s. Ctrl-C leaves: only the round under way is lost", r.Account)
 	select {
 	case <-tr.Finished():

@@ -113,3 +113,16 @@ func jsonFields(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// Amounts of memory as people write them.
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"2GB": 2e9, "2 GiB": 2 << 30, "1.5gib": 3 << 29, "512MiB": 512 << 20, "640kB": 640e3, "1b": 1, "4096": 4096, "1TB": 1e12,
+		"": 0, "0": 0, "-1GB": 0, "lots": 0, "GB": 0, "2 GB more": 0, "NaN": 0, "inf": 0, "1e30": 0,
+	} {
+		got, err := parseBytes(text)
+		if got != want || (err != nil) != (want == 0) {
+			t.Errorf("%q: %d (%v), want %d", text, got, err, want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func (n *network) pay(rounds int) string {
 }
 
 // Processes that know of one another by the run link alone: a run to its end, and every command on it. One key is
-// encrypted, one contributor is paid elsewhere, one joins late and is paid for what it did.
+// encrypted, one contributor is paid elsewhere, one joins late, trains half the shards, and is paid for what it did.
 func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts eight processes")
@@ -42,7 +42,7 @@ func TestProcesses(t *testing.T) {
 	first := n.join("first", "--payout", cold.String())
 	secret := n.join("secret", "--password-file", n.file("pw"))
 	n.until(n.link, "round 2", func(s node.Status) bool { return s.View.Round >= 2 })
-	late := n.join("late")
+	late := n.join("late", "--shards", "2")
 
 	whole := n.result(first)
 	if whole.Balance != n.pay(12) || whole.Earned != whole.Balance || whole.Rounds != 12 || whole.Account != cold {
@@ -52,8 +52,10 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("secret: %+v, want %s", r, n.pay(12))
 	}
 	r := n.result(late)
-	if r.Rounds < 1 || r.Rounds > 10 || r.Balance != n.pay(r.Rounds) {
-		t.Errorf("late: %+v, want 1 to 10 rounds, paid %s", r, n.pay(r.Rounds))
+	full := uint64(r.Rounds) * uint64(n.spec.Train.Steps) * n.spec.TokensPerStep()
+	share := strconv.FormatUint(r.Tokens*n.spec.Payout.PerMillion, 10) + strings.Repeat("0", 12)
+	if r.Rounds < 1 || r.Rounds > 10 || r.Shards != 2 || r.Of != 4 || r.Tokens >= full || r.Balance != share {
+		t.Errorf("late: %+v, want 1 to 10 rounds of 2 of 4 shards, paid %s", r, share)
 	}
 	checkCommands(t, n, whole)
 	for _, p := range n.aggs {

@@ -172,6 +172,7 @@ func newNetwork(t *testing.T, seed uint64, rounds, startPeers uint32) *network {
 	s := node.TinySpec(seed, rounds, startPeers)
 	s.Aggregate.MinPeers = 1
 	s.Payout.EpochRounds = 2
+	s.Train.MinShards = 1
 	s.Deadlines.Check = 8 // after which the duties of one who is away pass on
 	s.Founder = n.key("aggregator-0").ID()
 	n.spec = node.WithData(s, n.data)
@@ -190,6 +191,7 @@ steps = %d
 segment = %d
 batch = %d
 warmup = %d
+min_shards = 1
 [codec]
 top_k = %d
 shard_params = %d

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -79,4 +80,29 @@ func printable(b []byte) string {
 		}
 		return r
 	}, strings.ToValidUTF8(string(b), "."))
+}
+
+// byteUnits are the units that parseBytes knows, longest first.
+var byteUnits = []struct {
+	name  string
+	bytes float64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"b", 1}, {"", 1},
+}
+
+// parseBytes parses an amount of memory, such as 2GB or 1.5 GiB; a bare number is in bytes.
+func parseBytes(text string) (int64, error) {
+	s := strings.ToLower(strings.TrimSpace(text))
+	for _, u := range byteUnits {
+		number, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		x, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || !(x*u.bytes >= 1 && x*u.bytes < 1<<62) {
+			break
+		}
+		return int64(x * u.bytes), nil
+	}
+	return 0, fmt.Errorf("%q is no amount of memory; write it as in 2GB or 512MiB", text)
 }

@@ -97,6 +97,11 @@ func BenchmarkKernels(b *testing.B) {
 	}
 	cos, sin := RopeTable(seq, hd, 10000)
 	p, g, m, vv := randoms(1<<20), randoms(1<<20), make([]float32, 1<<20), make([]float32, 1<<20)
+	mean, index := make([]float32, tokens), make([]int32, tokens*ffn)
+	conv := ConvShape{Batch: 16, Height: 14, Width: 14, Channels: 32, KernelH: 3, KernelW: 3, Stride: 1, Pad: 1}
+	pool := conv
+	pool.KernelH, pool.KernelW, pool.Stride, pool.Pad = 2, 2, 2, 0
+	col := randoms(conv.Rows() * conv.Cols())
 	for _, k := range []struct {
 		name string
 		run  func(e *Engine)
@@ -116,6 +121,24 @@ func BenchmarkKernels(b *testing.B) {
 		{"Gather", func(e *Engine) { e.Gather(y, x, ids, dim) }},
 		{"ScatterAdd", func(e *Engine) { e.ScatterAdd(y, x, ids, vocab, dim) }},
 		{"Add", func(e *Engine) { e.Add(y[:tokens*dim], x, z) }},
+		{"LayerNorm", func(e *Engine) { e.LayerNorm(y, x, v[:dim], u[:dim], mean, rstd, tokens, dim, 1e-5) }},
+		{"LayerNormBackward", func(e *Engine) {
+			e.LayerNormBackward(y, w[:dim], w[dim:2*dim], z, x, v[:dim], mean, rstd, tokens, dim, false)
+		}},
+		{"AddBias", func(e *Engine) { e.AddBias(y, x, v[:dim], tokens, dim) }},
+		{"BiasBackward", func(e *Engine) { e.BiasBackward(w[:dim], x, tokens, dim, false) }},
+		{"GELU", func(e *Engine) { e.GELU(y, x) }},
+		{"GELUBackward", func(e *Engine) { e.GELUBackward(y, z, x) }},
+		{"ReLU", func(e *Engine) { e.ReLU(y, x) }},
+		{"ReLUBackward", func(e *Engine) { e.ReLUBackward(y, z, x) }},
+		{"Im2Col", func(e *Engine) { e.Im2Col(col, x, conv) }},
+		{"Col2Im", func(e *Engine) { e.Col2Im(y, col, conv) }},
+		{"MaxPool", func(e *Engine) { e.MaxPool(y, index, x, pool) }},
+		{"MaxPoolBackward", func(e *Engine) { e.MaxPoolBackward(y, z, index, pool) }},
+		{"AvgPool", func(e *Engine) { e.AvgPool(y, x, pool) }},
+		{"AvgPoolBackward", func(e *Engine) { e.AvgPoolBackward(y, z, pool) }},
+		{"SquaredError", func(e *Engine) { e.SquaredError(x, z, tokens, dim, mean, y, tokens) }},
+		{"ArgMaxRows", func(e *Engine) { e.ArgMaxRows(index, x, tokens, vocab) }},
 		{"SumSquares1M", func(e *Engine) { e.SumSquares(p) }},
 		{"AdamW1M", func(e *Engine) {
 			e.AdamWStep(p, g, m, vv, AdamWParams{LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, Step: 10})

@@ -3,7 +3,7 @@ package exact
 type ceArgs struct {
 	logits          []float32
 	targets         []int32
-	rows, vocab     int
+	rows, vocab, of int
 	losses, dlogits []float32
 }
 
@@ -16,8 +16,14 @@ type ceArgs struct {
 //
 // A target out of range panics with *ShapeError before anything is written.
 func (e *Engine) CrossEntropy(logits []float32, targets []int32, rows, vocab int, losses []float32, dlogits []float32) {
+	e.CrossEntropyPart(logits, targets, rows, vocab, rows, losses, dlogits)
+}
+
+// CrossEntropyPart is CrossEntropy for some rows of a batch of rows in all: the
+// gradient is that of the mean over the batch.
+func (e *Engine) CrossEntropyPart(logits []float32, targets []int32, rows, vocab, of int, losses []float32, dlogits []float32) {
 	const kernel = "CrossEntropy"
-	require(rows >= 0 && vocab > 0, kernel, "bad dimension")
+	require(rows >= 0 && of >= rows && vocab > 0, kernel, "bad dimension")
 	need(kernel, "logits", len(logits), rows*vocab)
 	need(kernel, "targets", len(targets), rows)
 	need(kernel, "losses", len(losses), rows)
@@ -27,7 +33,7 @@ func (e *Engine) CrossEntropy(logits []float32, targets []int32, rows, vocab int
 	for _, t := range targets[:rows] {
 		require(t >= 0 && int(t) < vocab, kernel, "target out of range")
 	}
-	e.args.ce = ceArgs{logits, targets, rows, vocab, losses, dlogits}
+	e.args.ce = ceArgs{logits, targets, rows, vocab, of, losses, dlogits}
 	per := max(1, rowsPerPiece(vocab)/4)
 	e.pool.run(e, pieces(rows, per), func(e *Engine, w, i int) {
 		a := &e.args.ce
@@ -61,7 +67,7 @@ func (e *Engine) refCrossEntropyRow(a *ceArgs, row, w int) {
 		if j == int(target) {
 			g -= 1
 		}
-		dl[j] = g / float32(a.rows)
+		dl[j] = g / float32(a.of)
 	}
 }
 

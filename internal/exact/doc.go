@@ -8,7 +8,7 @@
 //	defer e.Close()
 //	e.Gemm(false, true, m, n, k, x, k, w, k, y, n, false) // y = x wᵀ
 //
-// An [Engine] is a code path (ref, avx2, avx512) and a pool of workers. The
+// An [Engine] is a code path (ref, avx2, avx512, neon) and a pool of workers. The
 // portable Go path, ref, is the law: any other path must return its bits. The
 // environment variable DRYSTONE_CPU forces a path. One caller at a time may use
 // an Engine; several Engines may be used at once.

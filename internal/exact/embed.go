@@ -3,7 +3,8 @@ package exact
 type embedArgs struct {
 	y, table   []float32
 	ids        []int32
-	dim, vocab int
+	dim, lo    int
+	accumulate bool
 	order      []int32 // rows sorted by id, then ascending
 	start      []int32 // order[start[v]:start[v+1]] are the rows with id v
 }
@@ -36,20 +37,29 @@ func checkIDs(kernel string, ids []int32, vocab int) {
 // ascending order, of acc = acc + dy[r], in blocks of 512 rows from +0; blocks
 // without such a row are absent. A row of dtable that no id names is +0.
 func (e *Engine) ScatterAdd(dtable, dy []float32, ids []int32, vocab, dim int) {
+	e.ScatterAddRows(dtable, dy, ids, vocab, dim, 0, vocab, false)
+}
+
+// ScatterAddRows is ScatterAdd for rows [lo,hi) of the table alone, which dtable
+// (hi-lo,dim) holds. With accumulate it begins with the dtable of earlier rows
+// of dy, of which there were a multiple of 512, and adds the blocks of these. An
+// id absent until now has +0 there, which changes no block that is added to it:
+// a sum from +0 is never -0.
+func (e *Engine) ScatterAddRows(dtable, dy []float32, ids []int32, vocab, dim, lo, hi int, accumulate bool) {
 	const kernel = "ScatterAdd"
-	require(dim > 0 && vocab >= 0, kernel, "bad dimension")
-	need(kernel, "dtable", len(dtable), vocab*dim)
+	require(dim > 0 && 0 <= lo && lo <= hi && hi <= vocab, kernel, "bad dimension")
+	need(kernel, "dtable", len(dtable), (hi-lo)*dim)
 	need(kernel, "dy", len(dy), len(ids)*dim)
 	checkIDs(kernel, ids, vocab)
 	a := &e.args.embed
-	*a = embedArgs{y: dy, table: dtable, ids: ids, dim: dim, vocab: vocab}
+	*a = embedArgs{y: dy, table: dtable, ids: ids, dim: dim, lo: lo, accumulate: accumulate}
 	a.order, a.start = e.shared.ints(0, len(ids)), e.shared.ints(1, vocab+1)
 	sortByID(a.order, a.start, ids)
-	e.pool.run(e, vocab, func(e *Engine, w, v int) {
+	e.pool.run(e, hi-lo, func(e *Engine, w, i int) {
 		if e.vec != nil {
-			e.vecScatterRow(&e.args.embed, v, w)
+			e.vecScatterRow(&e.args.embed, i, w)
 		} else {
-			refScatterRow(&e.args.embed, v)
+			refScatterRow(&e.args.embed, i)
 		}
 	})
 }
@@ -71,13 +81,15 @@ func sortByID(order, start, ids []int32) {
 	}
 }
 
-func refScatterRow(a *embedArgs, v int) {
-	rows := a.order[a.start[v]:a.start[v+1]]
+// rowsOf returns the rows of y with the id of row i of the table.
+func (a *embedArgs) rowsOf(i int) []int32 { return a.order[a.start[a.lo+i]:a.start[a.lo+i+1]] }
+
+func refScatterRow(a *embedArgs, i int) {
 	for j := range a.dim {
-		var f colFold
-		for _, r := range rows {
+		f := foldFrom(a.table[i*a.dim+j], a.accumulate)
+		for _, r := range a.rowsOf(i) {
 			*f.at(int(r)) += a.y[int(r)*a.dim+j]
 		}
-		a.table[v*a.dim+j] = f.sum()
+		a.table[i*a.dim+j] = f.sum()
 	}
 }

@@ -14,11 +14,12 @@ const Version = "exact-f32/1"
 // EnvPath is the environment variable that forces a code path.
 const EnvPath = "DRYSTONE_CPU"
 
-// Code paths, from the law to the fastest.
+// Code paths: the law, and then those of amd64 and of arm64.
 const (
 	PathRef    = "ref"
 	PathAVX2   = "avx2"
 	PathAVX512 = "avx512"
+	PathNEON   = "neon"
 )
 
 // ErrPath is returned by New and NewPath for a code path that is unknown or that
@@ -71,7 +72,7 @@ func NewPath(threads int, path string) (*Engine, error) {
 // Paths lists the code paths that this processor can run, slowest first.
 func Paths() []string {
 	paths := []string{PathRef}
-	for _, p := range []string{PathAVX2, PathAVX512} {
+	for _, p := range []string{PathAVX2, PathAVX512, PathNEON} {
 		if _, ok := vectorFor(p); ok {
 			paths = append(paths, p)
 		}
@@ -88,7 +89,7 @@ func (e *Engine) Close() {
 	}
 }
 
-// Path returns the code path in use: ref, avx2 or avx512.
+// Path returns the code path in use: ref, avx2, avx512 or neon.
 func (e *Engine) Path() string { return e.path }
 
 // Threads returns the number of workers.

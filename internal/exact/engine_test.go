@@ -80,6 +80,20 @@ func TestShapeErrors(t *testing.T) {
 			"ScatterAdd":   func() { e.ScatterAdd(f(8), f(8), []int32{0, 2}, 2, 4) },
 			"AdamW":        func() { e.AdamWStep(f(4), f(4), f(4), f(4), AdamWParams{}) },
 			"RopeTable":    func() { RopeTable(3, 5, 10000) },
+			"LayerNorm":    func() { e.LayerNorm(f(8), f(8), f(4), f(3), nil, nil, 2, 4, 1e-5) },
+			"LayerNorm b":  func() { e.LayerNormBackward(f(8), f(4), f(4), f(8), f(8), f(4), f(1), f(2), 2, 4, false) },
+			"AddBias":      func() { e.AddBias(f(8), f(8), f(3), 2, 4) },
+			"BiasBackward": func() { e.BiasBackward(f(4), f(7), 2, 4, false) },
+			"GELU":         func() { e.GELU(f(8), f(7)) },
+			"ReLU b":       func() { e.ReLUBackward(f(8), f(8), f(7)) },
+			"Im2Col":       func() { e.Im2Col(f(35), f(9), ConvShape{1, 3, 3, 1, 3, 3, 1, 1}) },
+			"Im2Col pad":   func() { e.Im2Col(f(999), f(9), ConvShape{1, 3, 3, 1, 3, 3, 1, 3}) },
+			"Col2Im":       func() { e.Col2Im(f(8), f(81), ConvShape{1, 3, 3, 1, 3, 3, 1, 1}) },
+			"MaxPool":      func() { e.MaxPool(f(4), make([]int32, 3), f(9), ConvShape{1, 3, 3, 1, 2, 2, 1, 0}) },
+			"MaxPool b":    func() { e.MaxPoolBackward(f(4), f(1), []int32{4}, ConvShape{1, 2, 2, 1, 2, 2, 1, 0}) },
+			"AvgPool":      func() { e.AvgPool(f(4), f(8), ConvShape{1, 3, 3, 1, 2, 2, 1, 0}) },
+			"SquaredError": func() { e.SquaredError(f(8), f(8), 2, 4, f(2), nil, 0) },
+			"ArgMaxRows":   func() { e.ArgMaxRows(make([]int32, 2), f(7), 2, 4) },
 		} {
 			func() {
 				defer func() {
@@ -139,6 +153,36 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+func TestNoAllocationsInKernels(t *testing.T) {
+	s := ConvShape{Batch: 2, Height: 8, Width: 8, Channels: 16, KernelH: 3, KernelW: 3, Stride: 1, Pad: 1}
+	x, y, col := make([]float32, s.inputs()), make([]float32, s.inputs()), make([]float32, s.Rows()*s.Cols())
+	index, stat, gain, sum := make([]int32, s.pooled()), make([]float32, s.Rows()), make([]float32, 16), make([]float32, 16)
+	for _, path := range Paths()[1:] {
+		e := mustEngine(t, 1, path)
+		defer e.Close()
+		if n := testing.AllocsPerRun(3, func() {
+			e.LayerNorm(y, x, gain, gain, stat, stat, s.Rows(), 16, 1e-5)
+			e.LayerNormBackward(y, gain, sum, x, x, gain, stat, stat, s.Rows(), 16, true)
+			e.AddBias(y, x, gain, s.Rows(), 16)
+			e.BiasBackward(sum, y, s.Rows(), 16, false)
+			e.GELU(y, x)
+			e.GELUBackward(y, y, x)
+			e.ReLU(y, x)
+			e.ReLUBackward(y, y, x)
+			e.Im2Col(col, x, s)
+			e.Col2Im(y, col, s)
+			e.MaxPool(y, index, x, s)
+			e.MaxPoolBackward(y, x, index, s)
+			e.AvgPool(y, x, s)
+			e.AvgPoolBackward(y, x, s)
+			e.SquaredError(y, x, s.Rows(), 16, stat, y, 7)
+			e.ArgMaxRows(index, x, s.Rows(), 16)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", path, n)
+		}
+	}
+}
+
 // The committed kernels are what the generator emits.
 func TestGeneratedKernels(t *testing.T) {
 	if testing.Short() {
@@ -148,14 +192,16 @@ func TestGeneratedKernels(t *testing.T) {
 	if err != nil {
 		t.Skip("no go command")
 	}
-	dir := t.TempDir()
-	asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
-	if out, err := exec.Command(goTool, "run", "./asm", "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
-		t.Fatalf("generator: %v\n%s", err, out)
-	}
-	for generated, committed := range map[string]string{asm: "kernels_amd64.s", stubs: "kernels_amd64.go"} {
-		if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
-			t.Errorf("%s is not what the generator emits: run go generate", committed)
+	for source, arch := range map[string]string{"./asm": "amd64", "./asm/neon": "arm64"} {
+		dir := t.TempDir()
+		asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
+		if out, err := exec.Command(goTool, "run", source, "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
+			t.Fatalf("generator: %v\n%s", err, out)
+		}
+		for generated, committed := range map[string]string{asm: "kernels_" + arch + ".s", stubs: "kernels_" + arch + ".go"} {
+			if afterFirstLine(t, generated) != afterFirstLine(t, committed) {
+				t.Errorf("%s is not what the generator emits: run go generate", committed)
+			}
 		}
 	}
 }

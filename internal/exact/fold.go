@@ -61,6 +61,15 @@ type colFold struct {
 	open, any  bool
 }
 
+// foldFrom is a fold that begins with the total of earlier blocks if there were
+// any, and an empty one otherwise.
+func foldFrom(total float32, any bool) colFold {
+	if !any {
+		return colFold{}
+	}
+	return colFold{total: total, any: true}
+}
+
 // at moves to the block that holds term i and returns the accumulator to update.
 func (f *colFold) at(i int) *float32 {
 	if b := i / foldBlock; !f.open || b != f.block {

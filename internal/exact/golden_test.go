@@ -171,6 +171,66 @@ var goldenKernels = []struct {
 		}
 		return [][]float32{p, m, v}
 	}},
+	{"layernorm", func(e *Engine) [][]float32 {
+		const rows, dim = 1030, 37
+		x, dy, gain, bias := goldenInputs(21, rows*dim), goldenInputs(22, rows*dim), goldenInputs(23, dim), goldenInputs(24, dim)
+		y, dx, m, r := make([]float32, rows*dim), make([]float32, rows*dim), make([]float32, rows), make([]float32, rows)
+		dg, db, more, sum := make([]float32, dim), make([]float32, dim), clone(gain), clone(bias)
+		e.LayerNorm(y, x, gain, bias, m, r, rows, dim, 1e-5)
+		e.LayerNormBackward(dx, dg, db, dy, x, gain, m, r, rows, dim, false)
+		e.LayerNormBackward(dx, more, sum, dy, x, gain, m, r, rows, dim, true)
+		return [][]float32{y, m, r, dx, dg, db, more, sum}
+	}},
+	{"bias", func(e *Engine) [][]float32 {
+		const rows, dim = 1030, 37
+		x, bias, y := goldenInputs(25, rows*dim), goldenInputs(26, dim), make([]float32, rows*dim)
+		e.AddBias(y, x, bias, rows, dim)
+		db, more := make([]float32, dim), clone(bias)
+		e.BiasBackward(db, x, rows, dim, false)
+		e.BiasBackward(more, x, rows, dim, true)
+		return [][]float32{y, db, more}
+	}},
+	{"activation", func(e *Engine) [][]float32 {
+		const n = 3001
+		x, dy := goldenInputs(27, n), goldenInputs(28, n)
+		out := make([][]float32, 4)
+		for i := range out {
+			out[i] = make([]float32, n)
+		}
+		e.Scale(x, x, 6)
+		e.GELU(out[0], x)
+		e.GELUBackward(out[1], dy, x)
+		e.ReLU(out[2], x)
+		e.ReLUBackward(out[3], dy, x)
+		return out
+	}},
+	{"windows", func(e *Engine) [][]float32 {
+		s := ConvShape{Batch: 3, Height: 9, Width: 11, Channels: 19, KernelH: 3, KernelW: 4, Stride: 2, Pad: 1}
+		x, dcol, dy := goldenInputs(29, s.inputs()), goldenInputs(30, s.Rows()*s.Cols()), goldenInputs(31, s.pooled())
+		col, dx, top, dtop := make([]float32, len(dcol)), make([]float32, len(x)), make([]float32, len(dy)), make([]float32, len(x))
+		avg, davg, index, at := make([]float32, len(dy)), make([]float32, len(x)), make([]int32, len(dy)), make([]float32, len(dy))
+		e.Im2Col(col, x, s)
+		e.Col2Im(dx, dcol, s)
+		e.MaxPool(top, index, x, s)
+		e.MaxPoolBackward(dtop, dy, index, s)
+		e.AvgPool(avg, x, s)
+		e.AvgPoolBackward(davg, dy, s)
+		for i, v := range index {
+			at[i] = float32(v)
+		}
+		return [][]float32{col, dx, top, at, dtop, avg, davg}
+	}},
+	{"squarederror", func(e *Engine) [][]float32 {
+		const rows, dim = 7, 5003
+		pred, target := goldenInputs(32, rows*dim), goldenInputs(33, rows*dim)
+		loss, d, index, at := make([]float32, rows), make([]float32, rows*dim), make([]int32, rows), make([]float32, rows)
+		e.SquaredError(pred, target, rows, dim, loss, d, 3*rows)
+		e.ArgMaxRows(index, pred, rows, dim)
+		for i, v := range index {
+			at[i] = float32(v)
+		}
+		return [][]float32{loss, d, at}
+	}},
 }
 
 // Every path here finds the digests that other machines found.

@@ -52,6 +52,18 @@ func avx2NormDot(dy *float32, gain *float32, x *float32, n int, r float32, lanes
 // avx2NormGrad sets dgain = fma(dy, h, dgain) and dx = fma(-h, c, dy*gain)*r, h = x*r.
 func avx2NormGrad(dx *float32, dgain *float32, dy *float32, gain *float32, x *float32, n int, r float32, c float32)
 
+// avx2CenterDot folds lane = fma(d, d, lane), d = x-mean.
+func avx2CenterDot(x *float32, n int, mean float32, lanes *[16]float32)
+
+// avx2CenterNorm sets y = fma((x-mean)*r, gain, bias).
+func avx2CenterNorm(y *float32, x *float32, gain *float32, bias *float32, n int, mean float32, r float32)
+
+// avx2LayerDots folds sum = sum + d and dot = fma(d, (x-mean)*r, dot), d = dy*gain.
+func avx2LayerDots(dy *float32, gain *float32, x *float32, n int, mean float32, r float32, sums *[16]float32, dots *[16]float32)
+
+// avx2LayerGrad sets dgain = fma(dy, h, dgain), dbias += dy and dx = fma(-h, c, dy*gain-b)*r, h = (x-mean)*r.
+func avx2LayerGrad(dx *float32, dgain *float32, dbias *float32, dy *float32, gain *float32, x *float32, n int, mean float32, r float32, b float32, c float32)
+
 // avx2Rope rotates heads of 2*16*n elements; sign is xored into sin.
 func avx2Rope(y *float32, x *float32, cos *float32, sin *float32, n int, heads int, sign *[16]uint32)
 
@@ -69,6 +81,21 @@ func avx2SwiGLU(y *float32, gate *float32, up *float32, n int)
 
 // avx2SwiGLUGrad sets dup = dy*a and dgate = (dy*up)*fma(a, 1-s, s), s = sigmoid(gate), a = silu(gate).
 func avx2SwiGLUGrad(dgate *float32, dup *float32, dy *float32, gate *float32, up *float32, n int)
+
+// avx2ReLU sets y = +0 where x < 0 and x elsewhere.
+func avx2ReLU(y *float32, x *float32, n int)
+
+// avx2ReLUGrad sets dx = dy where x > 0, +0 where x <= 0, x where it is NaN.
+func avx2ReLUGrad(dx *float32, dy *float32, x *float32, n int)
+
+// avx2GELU sets y = gelu(x).
+func avx2GELU(y *float32, x *float32, n int)
+
+// avx2GELUGrad sets dx = dy*gelu'(x).
+func avx2GELUGrad(dx *float32, dy *float32, x *float32, n int)
+
+// avx2TakeMax replaces y by x and index by at where y is a number that x does not stay below or equal.
+func avx2TakeMax(y *float32, index *int32, x *float32, n int, at int32)
 
 // avx2AdamW does one AdamW step; c holds beta1, 1-beta1, beta2, 1-beta2, corr1, corr2, eps, decay, lr.
 func avx2AdamW(p *float32, grad *float32, m *float32, v *float32, n int, c *[9]float32)
@@ -121,6 +148,18 @@ func avx512NormDot(dy *float32, gain *float32, x *float32, n int, r float32, lan
 // avx512NormGrad sets dgain = fma(dy, h, dgain) and dx = fma(-h, c, dy*gain)*r, h = x*r.
 func avx512NormGrad(dx *float32, dgain *float32, dy *float32, gain *float32, x *float32, n int, r float32, c float32)
 
+// avx512CenterDot folds lane = fma(d, d, lane), d = x-mean.
+func avx512CenterDot(x *float32, n int, mean float32, lanes *[16]float32)
+
+// avx512CenterNorm sets y = fma((x-mean)*r, gain, bias).
+func avx512CenterNorm(y *float32, x *float32, gain *float32, bias *float32, n int, mean float32, r float32)
+
+// avx512LayerDots folds sum = sum + d and dot = fma(d, (x-mean)*r, dot), d = dy*gain.
+func avx512LayerDots(dy *float32, gain *float32, x *float32, n int, mean float32, r float32, sums *[16]float32, dots *[16]float32)
+
+// avx512LayerGrad sets dgain = fma(dy, h, dgain), dbias += dy and dx = fma(-h, c, dy*gain-b)*r, h = (x-mean)*r.
+func avx512LayerGrad(dx *float32, dgain *float32, dbias *float32, dy *float32, gain *float32, x *float32, n int, mean float32, r float32, b float32, c float32)
+
 // avx512Rope rotates heads of 2*16*n elements; sign is xored into sin.
 func avx512Rope(y *float32, x *float32, cos *float32, sin *float32, n int, heads int, sign *[16]uint32)
 
@@ -138,6 +177,21 @@ func avx512SwiGLU(y *float32, gate *float32, up *float32, n int)
 
 // avx512SwiGLUGrad sets dup = dy*a and dgate = (dy*up)*fma(a, 1-s, s), s = sigmoid(gate), a = silu(gate).
 func avx512SwiGLUGrad(dgate *float32, dup *float32, dy *float32, gate *float32, up *float32, n int)
+
+// avx512ReLU sets y = +0 where x < 0 and x elsewhere.
+func avx512ReLU(y *float32, x *float32, n int)
+
+// avx512ReLUGrad sets dx = dy where x > 0, +0 where x <= 0, x where it is NaN.
+func avx512ReLUGrad(dx *float32, dy *float32, x *float32, n int)
+
+// avx512GELU sets y = gelu(x).
+func avx512GELU(y *float32, x *float32, n int)
+
+// avx512GELUGrad sets dx = dy*gelu'(x).
+func avx512GELUGrad(dx *float32, dy *float32, x *float32, n int)
+
+// avx512TakeMax replaces y by x and index by at where y is a number that x does not stay below or equal.
+func avx512TakeMax(y *float32, index *int32, x *float32, n int, at int32)
 
 // avx512AdamW does one AdamW step; c holds beta1, 1-beta1, beta2, 1-beta2, corr1, corr2, eps, decay, lr.
 func avx512AdamW(p *float32, grad *float32, m *float32, v *float32, n int, c *[9]float32)

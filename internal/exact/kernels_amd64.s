@@ -662,6 +662,178 @@ loopEnd:
 	VZEROUPPER
 	RET
 
+// func avx2CenterDot(x *float32, n int, mean float32, lanes *[16]float32)
+// Requires: AVX, FMA3
+TEXT ·avx2CenterDot(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         lanes+24(FP), DX
+	VBROADCASTSS mean+16(FP), Y0
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	TESTQ        CX, CX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (AX), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y1
+	VMOVUPS     32(AX), Y3
+	VSUBPS      Y0, Y3, Y3
+	VFMADD231PS Y3, Y3, Y2
+	ADDQ        $0x40, AX
+	DECQ        CX
+	JNZ         loop
+
+loopEnd:
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y2, 32(DX)
+	VZEROUPPER
+	RET
+
+// func avx2CenterNorm(y *float32, x *float32, gain *float32, bias *float32, n int, mean float32, r float32)
+// Requires: AVX, FMA3
+TEXT ·avx2CenterNorm(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         gain+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS mean+40(FP), Y0
+	VBROADCASTSS r+44(FP), Y1
+	TESTQ        SI, SI
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (CX), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DX), Y3
+	VFMADD213PS (BX), Y3, Y2
+	VMOVUPS     Y2, (AX)
+	VMOVUPS     32(CX), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     32(DX), Y3
+	VFMADD213PS 32(BX), Y3, Y2
+	VMOVUPS     Y2, 32(AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx2LayerDots(dy *float32, gain *float32, x *float32, n int, mean float32, r float32, sums *[16]float32, dots *[16]float32)
+// Requires: AVX, FMA3
+TEXT ·avx2LayerDots(SB), NOSPLIT, $0-56
+	MOVQ         dy+0(FP), AX
+	MOVQ         gain+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         sums+40(FP), SI
+	MOVQ         dots+48(FP), DI
+	VBROADCASTSS mean+32(FP), Y0
+	VBROADCASTSS r+36(FP), Y1
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y3
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	TESTQ        BX, BX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (DX), Y7
+	VSUBPS      Y0, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     (AX), Y6
+	VMULPS      (CX), Y6, Y6
+	VADDPS      Y6, Y2, Y2
+	VFMADD231PS Y7, Y6, Y4
+	VMOVUPS     32(DX), Y7
+	VSUBPS      Y0, Y7, Y7
+	VMULPS      Y1, Y7, Y7
+	VMOVUPS     32(AX), Y6
+	VMULPS      32(CX), Y6, Y6
+	VADDPS      Y6, Y3, Y3
+	VFMADD231PS Y7, Y6, Y5
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
+	JNZ         loop
+
+loopEnd:
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	VZEROUPPER
+	RET
+
+// func avx2LayerGrad(dx *float32, dgain *float32, dbias *float32, dy *float32, gain *float32, x *float32, n int, mean float32, r float32, b float32, c float32)
+// Requires: AVX, FMA3
+TEXT ·avx2LayerGrad(SB), NOSPLIT, $0-72
+	MOVQ         dx+0(FP), AX
+	MOVQ         dgain+8(FP), CX
+	MOVQ         dbias+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         gain+32(FP), SI
+	MOVQ         x+40(FP), DI
+	MOVQ         n+48(FP), R8
+	VBROADCASTSS mean+56(FP), Y0
+	VBROADCASTSS r+60(FP), Y1
+	VBROADCASTSS b+64(FP), Y2
+	VBROADCASTSS c+68(FP), Y3
+	TESTQ        R8, R8
+	JZ           loopEnd
+
+loop:
+	VMOVUPS      (DI), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      (BX), Y4
+	VMOVUPS      (CX), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, (CX)
+	VADDPS       (DX), Y4, Y5
+	VMOVUPS      Y5, (DX)
+	VMULPS       (SI), Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VFNMADD231PS Y3, Y6, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      32(DI), Y6
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      32(BX), Y4
+	VMOVUPS      32(CX), Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      Y5, 32(CX)
+	VADDPS       32(DX), Y4, Y5
+	VMOVUPS      Y5, 32(DX)
+	VMULPS       32(SI), Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VFNMADD231PS Y3, Y6, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	DECQ         R8
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
 // func avx2Rope(y *float32, x *float32, cos *float32, sin *float32, n int, heads int, sign *[16]uint32)
 // Requires: AVX, FMA3
 TEXT ·avx2Rope(SB), NOSPLIT, $0-56
@@ -1203,7 +1375,6 @@ TEXT ·avx2SwiGLU(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS      (CX), Y0
-	VXORPS       c80000000<>+0(SB), Y0, Y1
 	VANDPS       c7fffffff<>+0(SB), Y0, Y1
 	VXORPS       c80000000<>+0(SB), Y1, Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y2
@@ -1251,7 +1422,6 @@ loop:
 	VMULPS       (DX), Y1, Y1
 	VMOVUPS      Y1, (AX)
 	VMOVUPS      32(CX), Y0
-	VXORPS       c80000000<>+0(SB), Y0, Y1
 	VANDPS       c7fffffff<>+0(SB), Y0, Y1
 	VXORPS       c80000000<>+0(SB), Y1, Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y2
@@ -1308,24 +1478,6 @@ loopEnd:
 	VZEROUPPER
 	RET
 
-DATA c80000000<>+0(SB)/4, $0x80000000
-DATA c80000000<>+4(SB)/4, $0x80000000
-DATA c80000000<>+8(SB)/4, $0x80000000
-DATA c80000000<>+12(SB)/4, $0x80000000
-DATA c80000000<>+16(SB)/4, $0x80000000
-DATA c80000000<>+20(SB)/4, $0x80000000
-DATA c80000000<>+24(SB)/4, $0x80000000
-DATA c80000000<>+28(SB)/4, $0x80000000
-DATA c80000000<>+32(SB)/4, $0x80000000
-DATA c80000000<>+36(SB)/4, $0x80000000
-DATA c80000000<>+40(SB)/4, $0x80000000
-DATA c80000000<>+44(SB)/4, $0x80000000
-DATA c80000000<>+48(SB)/4, $0x80000000
-DATA c80000000<>+52(SB)/4, $0x80000000
-DATA c80000000<>+56(SB)/4, $0x80000000
-DATA c80000000<>+60(SB)/4, $0x80000000
-GLOBL c80000000<>(SB), RODATA|NOPTR, $64
-
 DATA c7fffffff<>+0(SB)/4, $0x7fffffff
 DATA c7fffffff<>+4(SB)/4, $0x7fffffff
 DATA c7fffffff<>+8(SB)/4, $0x7fffffff
@@ -1344,6 +1496,24 @@ DATA c7fffffff<>+56(SB)/4, $0x7fffffff
 DATA c7fffffff<>+60(SB)/4, $0x7fffffff
 GLOBL c7fffffff<>(SB), RODATA|NOPTR, $64
 
+DATA c80000000<>+0(SB)/4, $0x80000000
+DATA c80000000<>+4(SB)/4, $0x80000000
+DATA c80000000<>+8(SB)/4, $0x80000000
+DATA c80000000<>+12(SB)/4, $0x80000000
+DATA c80000000<>+16(SB)/4, $0x80000000
+DATA c80000000<>+20(SB)/4, $0x80000000
+DATA c80000000<>+24(SB)/4, $0x80000000
+DATA c80000000<>+28(SB)/4, $0x80000000
+DATA c80000000<>+32(SB)/4, $0x80000000
+DATA c80000000<>+36(SB)/4, $0x80000000
+DATA c80000000<>+40(SB)/4, $0x80000000
+DATA c80000000<>+44(SB)/4, $0x80000000
+DATA c80000000<>+48(SB)/4, $0x80000000
+DATA c80000000<>+52(SB)/4, $0x80000000
+DATA c80000000<>+56(SB)/4, $0x80000000
+DATA c80000000<>+60(SB)/4, $0x80000000
+GLOBL c80000000<>(SB), RODATA|NOPTR, $64
+
 // func avx2SwiGLUGrad(dgate *float32, dup *float32, dy *float32, gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·avx2SwiGLUGrad(SB), NOSPLIT, $0-48
@@ -1358,7 +1528,6 @@ TEXT ·avx2SwiGLUGrad(SB), NOSPLIT, $0-48
 
 loop:
 	VMOVUPS      (BX), Y0
-	VXORPS       c80000000<>+0(SB), Y0, Y1
 	VANDPS       c7fffffff<>+0(SB), Y0, Y1
 	VXORPS       c80000000<>+0(SB), Y1, Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y2
@@ -1413,7 +1582,6 @@ loop:
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y3, (AX)
 	VMOVUPS      32(BX), Y0
-	VXORPS       c80000000<>+0(SB), Y0, Y1
 	VANDPS       c7fffffff<>+0(SB), Y0, Y1
 	VXORPS       c80000000<>+0(SB), Y1, Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y2
@@ -1474,6 +1642,590 @@ loop:
 	ADDQ         $0x40, SI
 	DECQ         DI
 	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx2ReLU(y *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·avx2ReLU(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     loopEnd
+
+loop:
+	VMAXPS  (CX), Y0, Y1
+	VMOVUPS Y1, (AX)
+	VMAXPS  32(CX), Y0, Y1
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	DECQ    DX
+	JNZ     loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx2ReLUGrad(dx *float32, dy *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·avx2ReLUGrad(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	TESTQ  BX, BX
+	JZ     loopEnd
+
+loop:
+	VMOVUPS   (DX), Y1
+	VMOVUPS   (CX), Y2
+	VCMPPS    $0x12, Y0, Y1, Y3
+	VANDNPS   Y2, Y3, Y2
+	VCMPPS    $0x03, Y1, Y1, Y3
+	VBLENDVPS Y3, Y1, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	VMOVUPS   32(DX), Y1
+	VMOVUPS   32(CX), Y2
+	VCMPPS    $0x12, Y0, Y1, Y3
+	VANDNPS   Y2, Y3, Y2
+	VCMPPS    $0x03, Y1, Y1, Y3
+	VBLENDVPS Y3, Y1, Y2, Y2
+	VMOVUPS   Y2, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx2GELU(y *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2GELU(SB), NOSPLIT, $0-24
+	MOVQ  y+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    loopEnd
+
+loop:
+	VMOVUPS      (CX), Y0
+	VMAXPS       cc1300000<>+0(SB), Y0, Y1
+	VMINPS       c41300000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVUPS      c3d922279<>+0(SB), Y3
+	VMOVAPS      Y2, Y4
+	VFMADD213PS  c3fcc4228<>+0(SB), Y3, Y4
+	VMOVUPS      c3fcc4228<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	VADDPS       c344f50d9<>+0(SB), Y5, Y5
+	VMOVUPS      c3124d8b5<>+0(SB), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVAPS      Y1, Y6
+	VFMSUB213PS  Y2, Y1, Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y4, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y4, Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VANDPS       c7fffffff<>+0(SB), Y2, Y2
+	VXORPS       c80000000<>+0(SB), Y2, Y2
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y4
+	VFMADD213PS  c4b400000<>+0(SB), Y2, Y4
+	VSUBPS       c4b400000<>+0(SB), Y4, Y5
+	VMOVAPS      Y2, Y6
+	VFNMADD231PS c3f317218<>+0(SB), Y5, Y6
+	VFNMADD231PS cb102e308<>+0(SB), Y5, Y6
+	VMOVUPS      c3ab526a3<>+0(SB), Y5
+	VFMADD213PS  c3c091cc3<>+0(SB), Y6, Y5
+	VFMADD213PS  c3d2aac58<>+0(SB), Y6, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y6, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y6, Y5
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VMOVUPS      c00800000<>+0(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VANDNPS      Y5, Y4, Y5
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Y2, Y4
+	VANDNPS      Y5, Y4, Y5
+	VMOVUPS      c7f800000<>+0(SB), Y4
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Y2, Y6
+	VBLENDVPS    Y6, Y4, Y5, Y5
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, Y2, Y5, Y5
+	VMOVUPS      c3f800000<>+0(SB), Y2
+	VADDPS       Y5, Y2, Y4
+	VSUBPS       Y2, Y4, Y6
+	VSUBPS       Y6, Y5, Y6
+	VDIVPS       Y4, Y2, Y7
+	VMOVAPS      Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y1, Y8
+	VBLENDVPS    Y8, Y5, Y2, Y2
+	VMULPS       Y7, Y2, Y8
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y4, Y8, Y2
+	VFNMADD231PS Y6, Y8, Y2
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y7, Y5, Y4
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x11, Y5, Y1, Y5
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VMULPS       Y3, Y8, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VMULPS       Y2, Y1, Y2
+	VFMADD231PS  Y8, Y1, Y2
+	VCMPPS       $0x16, c41300000<>+0(SB), Y0, Y1
+	VBLENDVPS    Y1, Y0, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(CX), Y0
+	VMAXPS       cc1300000<>+0(SB), Y0, Y1
+	VMINPS       c41300000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVUPS      c3d922279<>+0(SB), Y3
+	VMOVAPS      Y2, Y4
+	VFMADD213PS  c3fcc4228<>+0(SB), Y3, Y4
+	VMOVUPS      c3fcc4228<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	VADDPS       c344f50d9<>+0(SB), Y5, Y5
+	VMOVUPS      c3124d8b5<>+0(SB), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVAPS      Y1, Y6
+	VFMSUB213PS  Y2, Y1, Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMULPS       Y4, Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFMSUB213PS  Y2, Y4, Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VANDPS       c7fffffff<>+0(SB), Y2, Y2
+	VXORPS       c80000000<>+0(SB), Y2, Y2
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y4
+	VFMADD213PS  c4b400000<>+0(SB), Y2, Y4
+	VSUBPS       c4b400000<>+0(SB), Y4, Y5
+	VMOVAPS      Y2, Y6
+	VFNMADD231PS c3f317218<>+0(SB), Y5, Y6
+	VFNMADD231PS cb102e308<>+0(SB), Y5, Y6
+	VMOVUPS      c3ab526a3<>+0(SB), Y5
+	VFMADD213PS  c3c091cc3<>+0(SB), Y6, Y5
+	VFMADD213PS  c3d2aac58<>+0(SB), Y6, Y5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y6, Y5
+	VFMADD213PS  c3efffffe<>+0(SB), Y6, Y5
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VMOVUPS      c00800000<>+0(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VANDNPS      Y5, Y4, Y5
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Y2, Y4
+	VANDNPS      Y5, Y4, Y5
+	VMOVUPS      c7f800000<>+0(SB), Y4
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Y2, Y6
+	VBLENDVPS    Y6, Y4, Y5, Y5
+	VCMPPS       $0x03, Y2, Y2, Y4
+	VBLENDVPS    Y4, Y2, Y5, Y5
+	VMOVUPS      c3f800000<>+0(SB), Y2
+	VADDPS       Y5, Y2, Y4
+	VSUBPS       Y2, Y4, Y6
+	VSUBPS       Y6, Y5, Y6
+	VDIVPS       Y4, Y2, Y7
+	VMOVAPS      Y2, Y2
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y1, Y8
+	VBLENDVPS    Y8, Y5, Y2, Y2
+	VMULPS       Y7, Y2, Y8
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y4, Y8, Y2
+	VFNMADD231PS Y6, Y8, Y2
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y7, Y5, Y4
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x11, Y5, Y1, Y5
+	VBLENDVPS    Y5, Y7, Y4, Y4
+	VMULPS       Y3, Y8, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VMULPS       Y2, Y1, Y2
+	VFMADD231PS  Y8, Y1, Y2
+	VCMPPS       $0x16, c41300000<>+0(SB), Y0, Y1
+	VBLENDVPS    Y1, Y0, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+DATA cc1300000<>+0(SB)/4, $0xc1300000
+DATA cc1300000<>+4(SB)/4, $0xc1300000
+DATA cc1300000<>+8(SB)/4, $0xc1300000
+DATA cc1300000<>+12(SB)/4, $0xc1300000
+DATA cc1300000<>+16(SB)/4, $0xc1300000
+DATA cc1300000<>+20(SB)/4, $0xc1300000
+DATA cc1300000<>+24(SB)/4, $0xc1300000
+DATA cc1300000<>+28(SB)/4, $0xc1300000
+DATA cc1300000<>+32(SB)/4, $0xc1300000
+DATA cc1300000<>+36(SB)/4, $0xc1300000
+DATA cc1300000<>+40(SB)/4, $0xc1300000
+DATA cc1300000<>+44(SB)/4, $0xc1300000
+DATA cc1300000<>+48(SB)/4, $0xc1300000
+DATA cc1300000<>+52(SB)/4, $0xc1300000
+DATA cc1300000<>+56(SB)/4, $0xc1300000
+DATA cc1300000<>+60(SB)/4, $0xc1300000
+GLOBL cc1300000<>(SB), RODATA|NOPTR, $64
+
+DATA c41300000<>+0(SB)/4, $0x41300000
+DATA c41300000<>+4(SB)/4, $0x41300000
+DATA c41300000<>+8(SB)/4, $0x41300000
+DATA c41300000<>+12(SB)/4, $0x41300000
+DATA c41300000<>+16(SB)/4, $0x41300000
+DATA c41300000<>+20(SB)/4, $0x41300000
+DATA c41300000<>+24(SB)/4, $0x41300000
+DATA c41300000<>+28(SB)/4, $0x41300000
+DATA c41300000<>+32(SB)/4, $0x41300000
+DATA c41300000<>+36(SB)/4, $0x41300000
+DATA c41300000<>+40(SB)/4, $0x41300000
+DATA c41300000<>+44(SB)/4, $0x41300000
+DATA c41300000<>+48(SB)/4, $0x41300000
+DATA c41300000<>+52(SB)/4, $0x41300000
+DATA c41300000<>+56(SB)/4, $0x41300000
+DATA c41300000<>+60(SB)/4, $0x41300000
+GLOBL c41300000<>(SB), RODATA|NOPTR, $64
+
+DATA c3d922279<>+0(SB)/4, $0x3d922279
+DATA c3d922279<>+4(SB)/4, $0x3d922279
+DATA c3d922279<>+8(SB)/4, $0x3d922279
+DATA c3d922279<>+12(SB)/4, $0x3d922279
+DATA c3d922279<>+16(SB)/4, $0x3d922279
+DATA c3d922279<>+20(SB)/4, $0x3d922279
+DATA c3d922279<>+24(SB)/4, $0x3d922279
+DATA c3d922279<>+28(SB)/4, $0x3d922279
+DATA c3d922279<>+32(SB)/4, $0x3d922279
+DATA c3d922279<>+36(SB)/4, $0x3d922279
+DATA c3d922279<>+40(SB)/4, $0x3d922279
+DATA c3d922279<>+44(SB)/4, $0x3d922279
+DATA c3d922279<>+48(SB)/4, $0x3d922279
+DATA c3d922279<>+52(SB)/4, $0x3d922279
+DATA c3d922279<>+56(SB)/4, $0x3d922279
+DATA c3d922279<>+60(SB)/4, $0x3d922279
+GLOBL c3d922279<>(SB), RODATA|NOPTR, $64
+
+DATA c3fcc4228<>+0(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+4(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+8(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+12(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+16(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+20(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+24(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+28(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+32(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+36(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+40(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+44(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+48(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+52(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+56(SB)/4, $0x3fcc4228
+DATA c3fcc4228<>+60(SB)/4, $0x3fcc4228
+GLOBL c3fcc4228<>(SB), RODATA|NOPTR, $64
+
+DATA c344f50d9<>+0(SB)/4, $0x344f50d9
+DATA c344f50d9<>+4(SB)/4, $0x344f50d9
+DATA c344f50d9<>+8(SB)/4, $0x344f50d9
+DATA c344f50d9<>+12(SB)/4, $0x344f50d9
+DATA c344f50d9<>+16(SB)/4, $0x344f50d9
+DATA c344f50d9<>+20(SB)/4, $0x344f50d9
+DATA c344f50d9<>+24(SB)/4, $0x344f50d9
+DATA c344f50d9<>+28(SB)/4, $0x344f50d9
+DATA c344f50d9<>+32(SB)/4, $0x344f50d9
+DATA c344f50d9<>+36(SB)/4, $0x344f50d9
+DATA c344f50d9<>+40(SB)/4, $0x344f50d9
+DATA c344f50d9<>+44(SB)/4, $0x344f50d9
+DATA c344f50d9<>+48(SB)/4, $0x344f50d9
+DATA c344f50d9<>+52(SB)/4, $0x344f50d9
+DATA c344f50d9<>+56(SB)/4, $0x344f50d9
+DATA c344f50d9<>+60(SB)/4, $0x344f50d9
+GLOBL c344f50d9<>(SB), RODATA|NOPTR, $64
+
+DATA c3124d8b5<>+0(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+4(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+8(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+12(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+16(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+20(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+24(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+28(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+32(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+36(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+40(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+44(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+48(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+52(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+56(SB)/4, $0x3124d8b5
+DATA c3124d8b5<>+60(SB)/4, $0x3124d8b5
+GLOBL c3124d8b5<>(SB), RODATA|NOPTR, $64
+
+// func avx2GELUGrad(dx *float32, dy *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·avx2GELUGrad(SB), NOSPLIT, $0-32
+	MOVQ  dx+0(FP), AX
+	MOVQ  dy+8(FP), CX
+	MOVQ  x+16(FP), DX
+	MOVQ  n+24(FP), BX
+	TESTQ BX, BX
+	JZ    loopEnd
+
+loop:
+	VMOVUPS      (DX), Y0
+	VMAXPS       cc1300000<>+0(SB), Y0, Y2
+	VMINPS       c41300000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVUPS      c3d922279<>+0(SB), Y1
+	VMOVAPS      Y3, Y4
+	VFMADD213PS  c3fcc4228<>+0(SB), Y1, Y4
+	VMOVUPS      c3fcc4228<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD231PS  Y3, Y1, Y5
+	VADDPS       c344f50d9<>+0(SB), Y5, Y5
+	VMOVUPS      c3124d8b5<>+0(SB), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y5
+	VMULPS       Y4, Y2, Y6
+	VMOVAPS      Y2, Y1
+	VFMSUB213PS  Y6, Y4, Y1
+	VFMADD231PS  Y5, Y2, Y1
+	VANDPS       c7fffffff<>+0(SB), Y6, Y4
+	VXORPS       c80000000<>+0(SB), Y4, Y4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
+	VFMADD213PS  c4b400000<>+0(SB), Y4, Y5
+	VSUBPS       c4b400000<>+0(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS c3f317218<>+0(SB), Y6, Y7
+	VFNMADD231PS cb102e308<>+0(SB), Y6, Y7
+	VMOVUPS      c3ab526a3<>+0(SB), Y6
+	VFMADD213PS  c3c091cc3<>+0(SB), Y7, Y6
+	VFMADD213PS  c3d2aac58<>+0(SB), Y7, Y6
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y7, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y7, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y7, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VMOVUPS      c00800000<>+0(SB), Y5
+	VPCMPGTD     Y6, Y5, Y5
+	VANDNPS      Y6, Y5, Y6
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Y4, Y5
+	VANDNPS      Y6, Y5, Y6
+	VMOVUPS      c7f800000<>+0(SB), Y5
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Y4, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VCMPPS       $0x03, Y4, Y4, Y5
+	VBLENDVPS    Y5, Y4, Y6, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y4
+	VADDPS       Y6, Y4, Y5
+	VSUBPS       Y4, Y5, Y8
+	VSUBPS       Y8, Y6, Y8
+	VDIVPS       Y5, Y4, Y7
+	VMOVAPS      Y4, Y9
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x11, Y4, Y2, Y4
+	VBLENDVPS    Y4, Y6, Y9, Y9
+	VMULPS       Y7, Y9, Y4
+	VMOVAPS      Y9, Y9
+	VFNMADD231PS Y5, Y4, Y9
+	VFNMADD231PS Y8, Y4, Y9
+	VMULPS       Y7, Y9, Y5
+	VMULPS       Y7, Y6, Y6
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y2, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y1, Y5
+	VMOVUPS      c3e5b33b6<>+0(SB), Y1
+	VFMADD213PS  c3fcc422a<>+0(SB), Y3, Y1
+	VMULPS       Y1, Y2, Y1
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y1
+	VADDPS       Y5, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y4
+	VMULPS       (CX), Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      32(DX), Y0
+	VMAXPS       cc1300000<>+0(SB), Y0, Y2
+	VMINPS       c41300000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVUPS      c3d922279<>+0(SB), Y1
+	VMOVAPS      Y3, Y4
+	VFMADD213PS  c3fcc4228<>+0(SB), Y1, Y4
+	VMOVUPS      c3fcc4228<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD231PS  Y3, Y1, Y5
+	VADDPS       c344f50d9<>+0(SB), Y5, Y5
+	VMOVUPS      c3124d8b5<>+0(SB), Y6
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVAPS      Y2, Y6
+	VFMSUB213PS  Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y5
+	VMULPS       Y4, Y2, Y6
+	VMOVAPS      Y2, Y1
+	VFMSUB213PS  Y6, Y4, Y1
+	VFMADD231PS  Y5, Y2, Y1
+	VANDPS       c7fffffff<>+0(SB), Y6, Y4
+	VXORPS       c80000000<>+0(SB), Y4, Y4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
+	VFMADD213PS  c4b400000<>+0(SB), Y4, Y5
+	VSUBPS       c4b400000<>+0(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS c3f317218<>+0(SB), Y6, Y7
+	VFNMADD231PS cb102e308<>+0(SB), Y6, Y7
+	VMOVUPS      c3ab526a3<>+0(SB), Y6
+	VFMADD213PS  c3c091cc3<>+0(SB), Y7, Y6
+	VFMADD213PS  c3d2aac58<>+0(SB), Y7, Y6
+	VFMADD213PS  c3e2aaa49<>+0(SB), Y7, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y7, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y7, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VMOVUPS      c00800000<>+0(SB), Y5
+	VPCMPGTD     Y6, Y5, Y5
+	VANDNPS      Y6, Y5, Y6
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Y4, Y5
+	VANDNPS      Y6, Y5, Y6
+	VMOVUPS      c7f800000<>+0(SB), Y5
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Y4, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VCMPPS       $0x03, Y4, Y4, Y5
+	VBLENDVPS    Y5, Y4, Y6, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y4
+	VADDPS       Y6, Y4, Y5
+	VSUBPS       Y4, Y5, Y8
+	VSUBPS       Y8, Y6, Y8
+	VDIVPS       Y5, Y4, Y7
+	VMOVAPS      Y4, Y9
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x11, Y4, Y2, Y4
+	VBLENDVPS    Y4, Y6, Y9, Y9
+	VMULPS       Y7, Y9, Y4
+	VMOVAPS      Y9, Y9
+	VFNMADD231PS Y5, Y4, Y9
+	VFNMADD231PS Y8, Y4, Y9
+	VMULPS       Y7, Y9, Y5
+	VMULPS       Y7, Y6, Y6
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y2, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y6, Y1, Y5
+	VMOVUPS      c3e5b33b6<>+0(SB), Y1
+	VFMADD213PS  c3fcc422a<>+0(SB), Y3, Y1
+	VMULPS       Y1, Y2, Y1
+	VFMADD213PS  c3f800000<>+0(SB), Y6, Y1
+	VADDPS       Y5, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y4
+	VMULPS       32(CX), Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+DATA c3e5b33b6<>+0(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+4(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+8(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+12(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+16(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+20(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+24(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+28(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+32(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+36(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+40(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+44(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+48(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+52(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+56(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+60(SB)/4, $0x3e5b33b6
+GLOBL c3e5b33b6<>(SB), RODATA|NOPTR, $64
+
+DATA c3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+28(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+32(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+36(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+40(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+44(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+48(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+52(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+56(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+60(SB)/4, $0x3fcc422a
+GLOBL c3fcc422a<>(SB), RODATA|NOPTR, $64
+
+// func avx2TakeMax(y *float32, index *int32, x *float32, n int, at int32)
+// Requires: AVX
+TEXT ·avx2TakeMax(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS at+32(FP), Y0
+	TESTQ        BX, BX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS   (AX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x16, Y1, Y2, Y4
+	VCMPPS    $0x07, Y1, Y1, Y5
+	VANDPS    Y4, Y5, Y4
+	VBLENDVPS Y4, Y2, Y1, Y1
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(AX), Y1
+	VMOVUPS   32(DX), Y2
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x16, Y1, Y2, Y4
+	VCMPPS    $0x07, Y1, Y1, Y5
+	VANDPS    Y4, Y5, Y4
+	VBLENDVPS Y4, Y2, Y1, Y1
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y1, 32(AX)
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	DECQ      BX
+	JNZ       loop
 
 loopEnd:
 	VZEROUPPER
@@ -2274,6 +3026,142 @@ loopEnd:
 	VZEROUPPER
 	RET
 
+// func avx512CenterDot(x *float32, n int, mean float32, lanes *[16]float32)
+// Requires: AVX, AVX512F
+TEXT ·avx512CenterDot(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         lanes+24(FP), DX
+	VBROADCASTSS mean+16(FP), Z0
+	VMOVUPS      (DX), Z1
+	TESTQ        CX, CX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (AX), Z2
+	VSUBPS      Z0, Z2, Z2
+	VFMADD231PS Z2, Z2, Z1
+	ADDQ        $0x40, AX
+	DECQ        CX
+	JNZ         loop
+
+loopEnd:
+	VMOVUPS Z1, (DX)
+	VZEROUPPER
+	RET
+
+// func avx512CenterNorm(y *float32, x *float32, gain *float32, bias *float32, n int, mean float32, r float32)
+// Requires: AVX, AVX512F
+TEXT ·avx512CenterNorm(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         gain+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS mean+40(FP), Z0
+	VBROADCASTSS r+44(FP), Z1
+	TESTQ        SI, SI
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (CX), Z2
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (DX), Z3
+	VFMADD213PS (BX), Z3, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512LayerDots(dy *float32, gain *float32, x *float32, n int, mean float32, r float32, sums *[16]float32, dots *[16]float32)
+// Requires: AVX, AVX512F
+TEXT ·avx512LayerDots(SB), NOSPLIT, $0-56
+	MOVQ         dy+0(FP), AX
+	MOVQ         gain+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         sums+40(FP), SI
+	MOVQ         dots+48(FP), DI
+	VBROADCASTSS mean+32(FP), Z0
+	VBROADCASTSS r+36(FP), Z1
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (DI), Z3
+	TESTQ        BX, BX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS     (DX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      Z1, Z5, Z5
+	VMOVUPS     (AX), Z4
+	VMULPS      (CX), Z4, Z4
+	VADDPS      Z4, Z2, Z2
+	VFMADD231PS Z5, Z4, Z3
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
+	JNZ         loop
+
+loopEnd:
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, (DI)
+	VZEROUPPER
+	RET
+
+// func avx512LayerGrad(dx *float32, dgain *float32, dbias *float32, dy *float32, gain *float32, x *float32, n int, mean float32, r float32, b float32, c float32)
+// Requires: AVX, AVX512F
+TEXT ·avx512LayerGrad(SB), NOSPLIT, $0-72
+	MOVQ         dx+0(FP), AX
+	MOVQ         dgain+8(FP), CX
+	MOVQ         dbias+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         gain+32(FP), SI
+	MOVQ         x+40(FP), DI
+	MOVQ         n+48(FP), R8
+	VBROADCASTSS mean+56(FP), Z0
+	VBROADCASTSS r+60(FP), Z1
+	VBROADCASTSS b+64(FP), Z2
+	VBROADCASTSS c+68(FP), Z3
+	TESTQ        R8, R8
+	JZ           loopEnd
+
+loop:
+	VMOVUPS      (DI), Z6
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VMOVUPS      (BX), Z4
+	VMOVUPS      (CX), Z5
+	VFMADD231PS  Z6, Z4, Z5
+	VMOVUPS      Z5, (CX)
+	VADDPS       (DX), Z4, Z5
+	VMOVUPS      Z5, (DX)
+	VMULPS       (SI), Z4, Z4
+	VSUBPS       Z2, Z4, Z4
+	VFNMADD231PS Z3, Z6, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	DECQ         R8
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
 // func avx512Rope(y *float32, x *float32, cos *float32, sin *float32, n int, heads int, sign *[16]uint32)
 // Requires: AVX, AVX512F
 TEXT ·avx512Rope(SB), NOSPLIT, $0-56
@@ -2469,50 +3357,49 @@ TEXT ·avx512SwiGLU(SB), NOSPLIT, $0-32
 
 loop:
 	VMOVUPS      (CX), Z0
-	VPXORD       c80000000<>+0(SB), Z0, Z1
 	VPANDD       c7fffffff<>+0(SB), Z0, Z1
 	VPXORD       c80000000<>+0(SB), Z1, Z1
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
-	VFMADD213PS  c4b400000<>+0(SB), Z1, Z3
-	VSUBPS       c4b400000<>+0(SB), Z3, Z4
-	VMOVAPS      Z1, Z5
-	VFNMADD231PS c3f317218<>+0(SB), Z4, Z5
-	VFNMADD231PS cb102e308<>+0(SB), Z4, Z5
-	VMOVUPS      c3ab526a3<>+0(SB), Z4
-	VFMADD213PS  c3c091cc3<>+0(SB), Z5, Z4
-	VFMADD213PS  c3d2aac58<>+0(SB), Z5, Z4
-	VFMADD213PS  c3e2aaa49<>+0(SB), Z5, Z4
-	VFMADD213PS  c3efffffe<>+0(SB), Z5, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z5, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z5, Z4
-	VPSLLD       $0x17, Z3, Z3
-	VPADDD       Z3, Z4, Z4
-	VPCMPD       $0x01, c00800000<>+0(SB), Z4, K1
-	VPXORD       Z4, Z4, K1, Z4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
+	VFMADD213PS  c4b400000<>+0(SB), Z1, Z2
+	VSUBPS       c4b400000<>+0(SB), Z2, Z3
+	VMOVAPS      Z1, Z4
+	VFNMADD231PS c3f317218<>+0(SB), Z3, Z4
+	VFNMADD231PS cb102e308<>+0(SB), Z3, Z4
+	VMOVUPS      c3ab526a3<>+0(SB), Z3
+	VFMADD213PS  c3c091cc3<>+0(SB), Z4, Z3
+	VFMADD213PS  c3d2aac58<>+0(SB), Z4, Z3
+	VFMADD213PS  c3e2aaa49<>+0(SB), Z4, Z3
+	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z3
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z3
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z3
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       Z2, Z3, Z3
+	VPCMPD       $0x01, c00800000<>+0(SB), Z3, K1
+	VPXORD       Z3, Z3, K1, Z3
 	VCMPPS       $0x11, cc2af0000<>+0(SB), Z1, K1
-	VPXORD       Z4, Z4, K1, Z4
-	VMOVUPS      c7f800000<>+0(SB), Z3
+	VPXORD       Z3, Z3, K1, Z3
+	VMOVUPS      c7f800000<>+0(SB), Z2
 	VCMPPS       $0x1e, c42b17217<>+0(SB), Z1, K1
-	VMOVUPS      Z3, K1, Z4
+	VMOVUPS      Z2, K1, Z3
 	VCMPPS       $0x03, Z1, Z1, K1
-	VMOVUPS      Z1, K1, Z4
+	VMOVUPS      Z1, K1, Z3
 	VMOVUPS      c3f800000<>+0(SB), Z1
-	VADDPS       Z4, Z1, Z3
-	VSUBPS       Z1, Z3, Z5
-	VSUBPS       Z5, Z4, Z5
-	VDIVPS       Z3, Z1, Z6
+	VADDPS       Z3, Z1, Z2
+	VSUBPS       Z1, Z2, Z4
+	VSUBPS       Z4, Z3, Z4
+	VDIVPS       Z2, Z1, Z6
 	VMOVAPS      Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VCMPPS       $0x11, Z2, Z0, K1
-	VMOVUPS      Z4, K1, Z1
-	VMULPS       Z6, Z1, Z4
+	VPXORD       Z5, Z5, Z5
+	VCMPPS       $0x11, Z5, Z0, K1
+	VMOVUPS      Z3, K1, Z1
+	VMULPS       Z6, Z1, Z3
 	VMOVAPS      Z1, Z1
-	VFNMADD231PS Z3, Z4, Z1
-	VFNMADD231PS Z5, Z4, Z1
+	VFNMADD231PS Z2, Z3, Z1
+	VFNMADD231PS Z4, Z3, Z1
 	VMULPS       Z6, Z1, Z1
-	VADDPS       Z1, Z4, Z3
+	VADDPS       Z1, Z3, Z2
 	VMULPS       Z1, Z0, Z1
-	VFMADD231PS  Z4, Z0, Z1
+	VFMADD231PS  Z3, Z0, Z1
 	VMULPS       (DX), Z1, Z1
 	VMOVUPS      Z1, (AX)
 	ADDQ         $0x40, AX
@@ -2539,59 +3426,58 @@ TEXT ·avx512SwiGLUGrad(SB), NOSPLIT, $0-48
 
 loop:
 	VMOVUPS      (BX), Z0
-	VPXORD       c80000000<>+0(SB), Z0, Z1
 	VPANDD       c7fffffff<>+0(SB), Z0, Z1
 	VPXORD       c80000000<>+0(SB), Z1, Z1
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
-	VFMADD213PS  c4b400000<>+0(SB), Z1, Z3
-	VSUBPS       c4b400000<>+0(SB), Z3, Z4
-	VMOVAPS      Z1, Z5
-	VFNMADD231PS c3f317218<>+0(SB), Z4, Z5
-	VFNMADD231PS cb102e308<>+0(SB), Z4, Z5
-	VMOVUPS      c3ab526a3<>+0(SB), Z4
-	VFMADD213PS  c3c091cc3<>+0(SB), Z5, Z4
-	VFMADD213PS  c3d2aac58<>+0(SB), Z5, Z4
-	VFMADD213PS  c3e2aaa49<>+0(SB), Z5, Z4
-	VFMADD213PS  c3efffffe<>+0(SB), Z5, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z5, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z5, Z4
-	VPSLLD       $0x17, Z3, Z3
-	VPADDD       Z3, Z4, Z4
-	VPCMPD       $0x01, c00800000<>+0(SB), Z4, K1
-	VPXORD       Z4, Z4, K1, Z4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
+	VFMADD213PS  c4b400000<>+0(SB), Z1, Z2
+	VSUBPS       c4b400000<>+0(SB), Z2, Z3
+	VMOVAPS      Z1, Z4
+	VFNMADD231PS c3f317218<>+0(SB), Z3, Z4
+	VFNMADD231PS cb102e308<>+0(SB), Z3, Z4
+	VMOVUPS      c3ab526a3<>+0(SB), Z3
+	VFMADD213PS  c3c091cc3<>+0(SB), Z4, Z3
+	VFMADD213PS  c3d2aac58<>+0(SB), Z4, Z3
+	VFMADD213PS  c3e2aaa49<>+0(SB), Z4, Z3
+	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z3
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z3
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z3
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       Z2, Z3, Z3
+	VPCMPD       $0x01, c00800000<>+0(SB), Z3, K1
+	VPXORD       Z3, Z3, K1, Z3
 	VCMPPS       $0x11, cc2af0000<>+0(SB), Z1, K1
-	VPXORD       Z4, Z4, K1, Z4
-	VMOVUPS      c7f800000<>+0(SB), Z3
+	VPXORD       Z3, Z3, K1, Z3
+	VMOVUPS      c7f800000<>+0(SB), Z2
 	VCMPPS       $0x1e, c42b17217<>+0(SB), Z1, K1
-	VMOVUPS      Z3, K1, Z4
+	VMOVUPS      Z2, K1, Z3
 	VCMPPS       $0x03, Z1, Z1, K1
-	VMOVUPS      Z1, K1, Z4
+	VMOVUPS      Z1, K1, Z3
 	VMOVUPS      c3f800000<>+0(SB), Z1
-	VADDPS       Z4, Z1, Z3
-	VSUBPS       Z1, Z3, Z5
-	VSUBPS       Z5, Z4, Z5
-	VDIVPS       Z3, Z1, Z6
+	VADDPS       Z3, Z1, Z2
+	VSUBPS       Z1, Z2, Z4
+	VSUBPS       Z4, Z3, Z4
+	VDIVPS       Z2, Z1, Z6
 	VMOVAPS      Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VCMPPS       $0x11, Z2, Z0, K1
-	VMOVUPS      Z4, K1, Z1
-	VMULPS       Z6, Z1, Z4
+	VPXORD       Z5, Z5, Z5
+	VCMPPS       $0x11, Z5, Z0, K1
+	VMOVUPS      Z3, K1, Z1
+	VMULPS       Z6, Z1, Z3
 	VMOVAPS      Z1, Z1
-	VFNMADD231PS Z3, Z4, Z1
-	VFNMADD231PS Z5, Z4, Z1
+	VFNMADD231PS Z2, Z3, Z1
+	VFNMADD231PS Z4, Z3, Z1
 	VMULPS       Z6, Z1, Z1
-	VADDPS       Z1, Z4, Z3
+	VADDPS       Z1, Z3, Z2
 	VMULPS       Z1, Z0, Z1
-	VFMADD231PS  Z4, Z0, Z1
+	VFMADD231PS  Z3, Z0, Z1
 	VMOVUPS      (DX), Z0
-	VMULPS       (SI), Z0, Z4
+	VMULPS       (SI), Z0, Z3
 	VMULPS       Z1, Z0, Z0
-	VMOVUPS      c3f800000<>+0(SB), Z5
-	VSUBPS       Z3, Z5, Z5
-	VFMADD231PS  Z5, Z1, Z3
-	VMULPS       Z3, Z4, Z4
+	VMOVUPS      c3f800000<>+0(SB), Z4
+	VSUBPS       Z2, Z4, Z4
+	VFMADD231PS  Z4, Z1, Z2
+	VMULPS       Z2, Z3, Z3
 	VMOVUPS      Z0, (CX)
-	VMOVUPS      Z4, (AX)
+	VMOVUPS      Z3, (AX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
 	ADDQ         $0x40, DX
@@ -2599,6 +3485,276 @@ loop:
 	ADDQ         $0x40, SI
 	DECQ         DI
 	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512ReLU(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·avx512ReLU(SB), NOSPLIT, $0-24
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VPXORD Z0, Z0, Z0
+	TESTQ  DX, DX
+	JZ     loopEnd
+
+loop:
+	VMAXPS  (CX), Z0, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	DECQ    DX
+	JNZ     loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512ReLUGrad(dx *float32, dy *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·avx512ReLUGrad(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   dy+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VPXORD Z0, Z0, Z0
+	TESTQ  BX, BX
+	JZ     loopEnd
+
+loop:
+	VMOVUPS (DX), Z1
+	VMOVUPS (CX), Z2
+	VCMPPS  $0x12, Z0, Z1, K1
+	VPXORD  Z2, Z2, K1, Z2
+	VCMPPS  $0x03, Z1, Z1, K1
+	VMOVUPS Z1, K1, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512GELU(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·avx512GELU(SB), NOSPLIT, $0-24
+	MOVQ  y+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n+16(FP), DX
+	TESTQ DX, DX
+	JZ    loopEnd
+
+loop:
+	VMOVUPS      (CX), Z0
+	VMAXPS       cc1300000<>+0(SB), Z0, Z1
+	VMINPS       c41300000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMOVUPS      c3d922279<>+0(SB), Z3
+	VMOVAPS      Z2, Z4
+	VFMADD213PS  c3fcc4228<>+0(SB), Z3, Z4
+	VMOVUPS      c3fcc4228<>+0(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VFMADD231PS  Z2, Z3, Z5
+	VADDPS       c344f50d9<>+0(SB), Z5, Z5
+	VMOVUPS      c3124d8b5<>+0(SB), Z6
+	VFMADD231PS  Z6, Z2, Z5
+	VMOVAPS      Z1, Z6
+	VFMSUB213PS  Z2, Z1, Z6
+	VFMADD231PS  Z6, Z3, Z5
+	VMULPS       Z4, Z1, Z2
+	VMOVAPS      Z1, Z3
+	VFMSUB213PS  Z2, Z4, Z3
+	VFMADD231PS  Z5, Z1, Z3
+	VPANDD       c7fffffff<>+0(SB), Z2, Z2
+	VPXORD       c80000000<>+0(SB), Z2, Z2
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z4
+	VFMADD213PS  c4b400000<>+0(SB), Z2, Z4
+	VSUBPS       c4b400000<>+0(SB), Z4, Z5
+	VMOVAPS      Z2, Z6
+	VFNMADD231PS c3f317218<>+0(SB), Z5, Z6
+	VFNMADD231PS cb102e308<>+0(SB), Z5, Z6
+	VMOVUPS      c3ab526a3<>+0(SB), Z5
+	VFMADD213PS  c3c091cc3<>+0(SB), Z6, Z5
+	VFMADD213PS  c3d2aac58<>+0(SB), Z6, Z5
+	VFMADD213PS  c3e2aaa49<>+0(SB), Z6, Z5
+	VFMADD213PS  c3efffffe<>+0(SB), Z6, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z6, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z6, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       Z4, Z5, Z5
+	VPCMPD       $0x01, c00800000<>+0(SB), Z5, K1
+	VPXORD       Z5, Z5, K1, Z5
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Z2, K1
+	VPXORD       Z5, Z5, K1, Z5
+	VMOVUPS      c7f800000<>+0(SB), Z4
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Z2, K1
+	VMOVUPS      Z4, K1, Z5
+	VCMPPS       $0x03, Z2, Z2, K1
+	VMOVUPS      Z2, K1, Z5
+	VMOVUPS      c3f800000<>+0(SB), Z2
+	VADDPS       Z5, Z2, Z4
+	VSUBPS       Z2, Z4, Z6
+	VSUBPS       Z6, Z5, Z6
+	VDIVPS       Z4, Z2, Z9
+	VMOVAPS      Z2, Z2
+	VPXORD       Z7, Z7, Z7
+	VCMPPS       $0x11, Z7, Z1, K1
+	VMOVUPS      Z5, K1, Z2
+	VMULPS       Z9, Z2, Z10
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS Z4, Z10, Z2
+	VFNMADD231PS Z6, Z10, Z2
+	VMULPS       Z9, Z2, Z2
+	VMULPS       Z9, Z5, Z4
+	VPXORD       Z8, Z8, Z8
+	VCMPPS       $0x11, Z8, Z1, K1
+	VMOVUPS      Z9, K1, Z4
+	VMULPS       Z3, Z10, Z3
+	VFMADD231PS  Z4, Z3, Z2
+	VMULPS       Z2, Z1, Z2
+	VFMADD231PS  Z10, Z1, Z2
+	VCMPPS       $0x16, c41300000<>+0(SB), Z0, K1
+	VMOVUPS      Z0, K1, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512GELUGrad(dx *float32, dy *float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·avx512GELUGrad(SB), NOSPLIT, $0-32
+	MOVQ  dx+0(FP), AX
+	MOVQ  dy+8(FP), CX
+	MOVQ  x+16(FP), DX
+	MOVQ  n+24(FP), BX
+	TESTQ BX, BX
+	JZ    loopEnd
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMAXPS       cc1300000<>+0(SB), Z0, Z2
+	VMINPS       c41300000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z2, Z3
+	VMOVUPS      c3d922279<>+0(SB), Z1
+	VMOVAPS      Z3, Z5
+	VFMADD213PS  c3fcc4228<>+0(SB), Z1, Z5
+	VMOVUPS      c3fcc4228<>+0(SB), Z6
+	VSUBPS       Z5, Z6, Z6
+	VFMADD231PS  Z3, Z1, Z6
+	VADDPS       c344f50d9<>+0(SB), Z6, Z6
+	VMOVUPS      c3124d8b5<>+0(SB), Z7
+	VFMADD231PS  Z7, Z3, Z6
+	VMOVAPS      Z2, Z7
+	VFMSUB213PS  Z3, Z2, Z7
+	VFMADD231PS  Z7, Z1, Z6
+	VMULPS       Z5, Z2, Z7
+	VMOVAPS      Z2, Z1
+	VFMSUB213PS  Z7, Z5, Z1
+	VFMADD231PS  Z6, Z2, Z1
+	VPANDD       c7fffffff<>+0(SB), Z7, Z5
+	VPXORD       c80000000<>+0(SB), Z5, Z5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z6
+	VFMADD213PS  c4b400000<>+0(SB), Z5, Z6
+	VSUBPS       c4b400000<>+0(SB), Z6, Z7
+	VMOVAPS      Z5, Z9
+	VFNMADD231PS c3f317218<>+0(SB), Z7, Z9
+	VFNMADD231PS cb102e308<>+0(SB), Z7, Z9
+	VMOVUPS      c3ab526a3<>+0(SB), Z7
+	VFMADD213PS  c3c091cc3<>+0(SB), Z9, Z7
+	VFMADD213PS  c3d2aac58<>+0(SB), Z9, Z7
+	VFMADD213PS  c3e2aaa49<>+0(SB), Z9, Z7
+	VFMADD213PS  c3efffffe<>+0(SB), Z9, Z7
+	VFMADD213PS  c3f800000<>+0(SB), Z9, Z7
+	VFMADD213PS  c3f800000<>+0(SB), Z9, Z7
+	VPSLLD       $0x17, Z6, Z6
+	VPADDD       Z6, Z7, Z7
+	VPCMPD       $0x01, c00800000<>+0(SB), Z7, K1
+	VPXORD       Z7, Z7, K1, Z7
+	VCMPPS       $0x11, cc2af0000<>+0(SB), Z5, K1
+	VPXORD       Z7, Z7, K1, Z7
+	VMOVUPS      c7f800000<>+0(SB), Z6
+	VCMPPS       $0x1e, c42b17217<>+0(SB), Z5, K1
+	VMOVUPS      Z6, K1, Z7
+	VCMPPS       $0x03, Z5, Z5, K1
+	VMOVUPS      Z5, K1, Z7
+	VMOVUPS      c3f800000<>+0(SB), Z5
+	VADDPS       Z7, Z5, Z6
+	VSUBPS       Z5, Z6, Z10
+	VSUBPS       Z10, Z7, Z10
+	VDIVPS       Z6, Z5, Z9
+	VMOVAPS      Z5, Z11
+	VPXORD       Z4, Z4, Z4
+	VCMPPS       $0x11, Z4, Z2, K1
+	VMOVUPS      Z7, K1, Z11
+	VMULPS       Z9, Z11, Z5
+	VMOVAPS      Z11, Z11
+	VFNMADD231PS Z6, Z5, Z11
+	VFNMADD231PS Z10, Z5, Z11
+	VMULPS       Z9, Z11, Z6
+	VMULPS       Z9, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VCMPPS       $0x11, Z8, Z2, K1
+	VMOVUPS      Z9, K1, Z7
+	VMULPS       Z1, Z5, Z1
+	VFMADD231PS  Z7, Z1, Z6
+	VMOVUPS      c3e5b33b6<>+0(SB), Z1
+	VFMADD213PS  c3fcc422a<>+0(SB), Z3, Z1
+	VMULPS       Z1, Z2, Z1
+	VFMADD213PS  c3f800000<>+0(SB), Z7, Z1
+	VADDPS       Z6, Z5, Z5
+	VMULPS       Z1, Z5, Z5
+	VCMPPS       $0x03, Z0, Z0, K1
+	VMOVUPS      Z0, K1, Z5
+	VMULPS       (CX), Z5, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+
+loopEnd:
+	VZEROUPPER
+	RET
+
+// func avx512TakeMax(y *float32, index *int32, x *float32, n int, at int32)
+// Requires: AVX, AVX512F
+TEXT ·avx512TakeMax(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS at+32(FP), Z0
+	TESTQ        BX, BX
+	JZ           loopEnd
+
+loop:
+	VMOVUPS (AX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (CX), Z3
+	VCMPPS  $0x16, Z1, Z2, K1
+	VCMPPS  $0x07, Z1, Z1, K2
+	KANDW   K1, K2, K1
+	VMOVUPS Z2, K1, Z1
+	VMOVUPS Z0, K1, Z3
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z3, (CX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	DECQ    BX
+	JNZ     loop
 
 loopEnd:
 	VZEROUPPER

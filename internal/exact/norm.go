@@ -3,8 +3,10 @@ package exact
 type normArgs struct {
 	y, x, gain, rstd []float32
 	dx, dgain, dy    []float32
+	plus             []float32 // added to dx, nil for nothing
 	rows, dim        int
 	eps              float32
+	accumulate       bool      // dgain holds the fold of earlier rows
 	partial          []float32 // dgain of each block of rows, SIMD paths
 }
 
@@ -60,25 +62,41 @@ func normScale(ss float32, dim int, eps float32) float32 {
 //	dx = fma(-h, c, d)*r
 //	dgain = column fold over rows of fma(dy, h, acc), in blocks of 512 rows
 func (e *Engine) RMSNormBackward(dx, dgain, dy, x, gain, rstd []float32, rows, dim int) {
+	e.RMSNormBackwardAdd(dx, dgain, nil, dy, x, gain, rstd, rows, dim, false)
+}
+
+// RMSNormBackwardAdd is RMSNormBackward with more to do in the same pass: dx is
+// plus + dx, one more rounding, unless plus (rows,dim) is nil; dgain is not
+// computed if it is nil; and with accumulate it begins with the dgain of earlier
+// rows, of which there were a multiple of 512, and adds the blocks of these.
+// plus must not overlap dx.
+func (e *Engine) RMSNormBackwardAdd(dx, dgain, plus, dy, x, gain, rstd []float32, rows, dim int, accumulate bool) {
 	const kernel = "RMSNormBackward"
 	require(rows >= 0 && dim > 0, kernel, "bad dimension")
 	need(kernel, "dx", len(dx), rows*dim)
-	need(kernel, "dgain", len(dgain), dim)
+	if dgain != nil {
+		need(kernel, "dgain", len(dgain), dim)
+	}
+	if plus != nil {
+		need(kernel, "plus", len(plus), rows*dim)
+	}
 	need(kernel, "dy", len(dy), rows*dim)
 	need(kernel, "x", len(x), rows*dim)
 	need(kernel, "gain", len(gain), dim)
 	need(kernel, "rstd", len(rstd), rows)
-	e.args.norm = normArgs{dx: dx, dgain: dgain, dy: dy, x: x, gain: gain, rstd: rstd, rows: rows, dim: dim}
+	e.args.norm = normArgs{dx: dx, dgain: dgain, plus: plus, dy: dy, x: x, gain: gain, rstd: rstd, rows: rows, dim: dim, accumulate: accumulate}
 	if e.vec != nil {
 		e.vecNormBackward(&e.args.norm)
 		return
 	}
-	e.pool.run(e, dim, func(e *Engine, _, j int) { refNormGain(&e.args.norm, j) })
+	if dgain != nil {
+		e.pool.run(e, dim, func(e *Engine, _, j int) { refNormGain(&e.args.norm, j) })
+	}
 	e.pool.run(e, rows, func(e *Engine, _, row int) { refNormBackRow(&e.args.norm, row) })
 }
 
 func refNormGain(a *normArgs, j int) {
-	var f colFold
+	f := foldFrom(a.dgain[j], a.accumulate)
 	for row := range a.rows {
 		h := a.x[row*a.dim+j] * a.rstd[row]
 		acc := f.at(row)
@@ -95,5 +113,8 @@ func refNormBackRow(a *normArgs, row int) {
 	}) / float32(a.dim)
 	for j := range dx {
 		dx[j] = FMA32(-float32(x[j]*r), c, float32(dy[j]*a.gain[j])) * r
+	}
+	if a.plus != nil {
+		refElementwise(opAdd, dx, a.plus[row*a.dim:][:a.dim], dx, 0)
 	}
 }

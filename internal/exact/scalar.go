@@ -110,22 +110,25 @@ func Silu(x float32) float32 {
 	return a
 }
 
-// sigmoidSilu computes z/(1+z) for x < 0 and 1/(1+z) otherwise, z = exp(-|x|),
-// corrected for the roundings of 1+z and of the division: the quotient is y+d.
 func sigmoidSilu(x float32) (sigmoid, silu float32) {
-	z := Exp(-abs32(x))
+	y, d, _ := logistic(Exp(-abs32(x)), x < 0)
+	return y + d, FMA32(x, y, float32(x*d))
+}
+
+// logistic computes z/(1+z) if negative and 1/(1+z) otherwise, corrected for the
+// roundings of 1+z and of the division: the quotient is y+d. inv is 1/(1+z).
+func logistic(z float32, negative bool) (y, d, inv float32) {
 	den := 1 + z
 	lost := z - (den - 1) // 1+z = den+lost exactly
 	num := float32(1)
-	if x < 0 {
+	if negative {
 		num = z
 	}
-	inv := 1 / den
-	y := float32(num * inv)
+	inv = 1 / den
+	y = float32(num * inv)
 	t := FMA32(-y, den, num)
 	t = FMA32(-y, lost, t)
-	d := float32(t * inv)
-	return y + d, FMA32(x, y, float32(x*d))
+	return y, float32(t * inv), inv
 }
 
 // Tanh returns the hyperbolic tangent of x. The error is at most 2 ulp.

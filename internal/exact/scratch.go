@@ -8,10 +8,11 @@ type scratch struct {
 
 	// Small operands of SIMD kernels, here because what a kernel points to must
 	// not be on the stack.
-	lanes rowLanes
-	max   float32
-	adam  [9]float32
-	row   rowJob
+	lanes  rowLanes
+	lanes2 rowLanes
+	max    float32
+	adam   [9]float32
+	row    rowJob
 }
 
 // Slots that helpers of kernels use; kernels themselves use those from 0 on.
@@ -59,6 +60,13 @@ type args struct {
 	elem  elemArgs
 	adam  adamArgs
 	sum   sumArgs
+
+	layer  layerArgs
+	rows   rowsArgs
+	unary  unaryArgs
+	win    winArgs
+	se     seArgs
+	argmax argmaxArgs
 }
 
 // pieces returns how many pieces of the given size cover n.

@@ -1,5 +1,8 @@
 package exact
 
+//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
+//go:generate go run ./asm/neon -out kernels_arm64.s -stubs kernels_arm64.go -pkg exact
+
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
 type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
@@ -40,6 +43,14 @@ type vector struct {
 	swiglu     func(y, gate, up *float32, n int)
 	swigluGrad func(dgate, dup, dy, gate, up *float32, n int)
 	adamw      func(p, g, m, v *float32, n int, c *[9]float32)
+
+	centerDot          func(x *float32, n int, mean float32, l *[lanes]float32)
+	centerNorm         func(y, x, gain, bias *float32, n int, mean, r float32)
+	layerDots          func(dy, gain, x *float32, n int, mean, r float32, sums, dots *[lanes]float32)
+	layerGrad          func(dx, dgain, dbias, dy, gain, x *float32, n int, mean, r, b, c float32)
+	relu, gelu         func(y, x *float32, n int)
+	reluGrad, geluGrad func(dx, dy, x *float32, n int)
+	takeMax            func(y *float32, index *int32, x *float32, n int, at int32)
 }
 
 // tile folds rows of a tile: four at once, else one by one.

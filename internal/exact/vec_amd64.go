@@ -2,8 +2,6 @@ package exact
 
 import "github.com/klauspost/cpuid/v2"
 
-//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg exact
-
 // vectorFor returns the kernels of a path, nil for ref, and whether this
 // processor can run them.
 func vectorFor(path string) (*vector, bool) {
@@ -27,6 +25,8 @@ var vectorAVX2 = vector{
 	mulMul: avx2MulMul, normDot: avx2NormDot, normGrad: avx2NormGrad, rope: avx2Rope,
 	scaleMax: avx2ScaleMax, expSum: avx2ExpSum, softGrad: avx2SoftmaxGrad,
 	swiglu: avx2SwiGLU, swigluGrad: avx2SwiGLUGrad, adamw: avx2AdamW,
+	centerDot: avx2CenterDot, centerNorm: avx2CenterNorm, layerDots: avx2LayerDots, layerGrad: avx2LayerGrad,
+	relu: avx2ReLU, reluGrad: avx2ReLUGrad, gelu: avx2GELU, geluGrad: avx2GELUGrad, takeMax: avx2TakeMax,
 }
 
 var vectorAVX512 = vector{
@@ -37,4 +37,6 @@ var vectorAVX512 = vector{
 	mulMul: avx512MulMul, normDot: avx512NormDot, normGrad: avx512NormGrad, rope: avx512Rope,
 	scaleMax: avx512ScaleMax, expSum: avx512ExpSum, softGrad: avx512SoftmaxGrad,
 	swiglu: avx512SwiGLU, swigluGrad: avx512SwiGLUGrad, adamw: avx512AdamW,
+	centerDot: avx512CenterDot, centerNorm: avx512CenterNorm, layerDots: avx512LayerDots, layerGrad: avx512LayerGrad,
+	relu: avx512ReLU, reluGrad: avx512ReLUGrad, gelu: avx512GELU, geluGrad: avx512GELUGrad, takeMax: avx512TakeMax,
 }

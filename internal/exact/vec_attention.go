@@ -120,7 +120,7 @@ func (p *attPiece) weighted(out, x, y []float32, t, rows int) {
 			}
 		}
 		if lo > 0 {
-			p.e.addInto(out[:rows*p.width], block)
+			p.e.addRow(out[:rows*p.width], out, block)
 		}
 	}
 }

@@ -105,6 +105,6 @@ func (p *attPiece) foldKeys(f keyGrad, x, y []float32, lo, hi, g int) {
 	if g == 0 {
 		first = (hi - 1) / foldBlock * foldBlock
 	}
-	p.e.addInto(f.total[:first*p.width], f.acc)
+	p.e.addRow(f.total[:first*p.width], f.total, f.acc)
 	copy(f.total[first*p.width:hi*p.width], f.acc[first*p.width:])
 }

@@ -82,9 +82,9 @@ func (e *Engine) splitGemm(g *gemmArgs) {
 		cols := pieces(g.panels, across)
 		cost := func(rows int) float64 {
 			height := float64(rows) / float64(mr)
-			c := perPiece + (height+perPanel)*float64(cols)
+			c := perPiece + float64((height+perPanel)*float64(cols))
 			if g.transposed() && across == 1 {
-				c += height * perRows
+				c += float64(height * perRows)
 			}
 			return c
 		}
@@ -103,14 +103,15 @@ func (e *Engine) splitGemm(g *gemmArgs) {
 }
 
 // makespan returns when workers are done that take n pieces of time t and then m
-// pieces of time u, at most t.
+// pieces of time u, at most t. Products are converted so that they are not fused:
+// not because it matters here, but so that the whole package can be searched.
 func makespan(workers, n int, t float64, m int, u float64) float64 {
 	turns, busy := n/workers, n%workers
 	if busy == 0 {
-		return float64(turns)*t + float64(pieces(m, workers))*u
+		return float64(float64(turns)*t) + float64(float64(pieces(m, workers))*u)
 	}
 	gaps := (workers - busy) * int(t/u)
-	return float64(turns+1)*t + float64(pieces(max(m-gaps, 0), workers))*u
+	return float64(float64(turns+1)*t) + float64(float64(pieces(max(m-gaps, 0), workers))*u)
 }
 
 // packPanel packs one fold block of one panel.

@@ -135,10 +135,6 @@ func (e *Engine) vecNorm(a *normArgs, lo, hi, w int) {
 
 func (e *Engine) vecNormBackward(a *normArgs) {
 	blocks := pieces(a.rows, foldBlock)
-	if blocks == 0 {
-		clear(a.dgain[:a.dim])
-		return
-	}
 	a.partial = e.shared.floats(0, blocks*a.dim)
 	clear(a.partial)
 	e.pool.run(e, blocks, func(e *Engine, w, i int) {
@@ -148,9 +144,8 @@ func (e *Engine) vecNormBackward(a *normArgs) {
 			e.vecNormBackRow(a, row, a.partial[i*a.dim:][:a.dim], w)
 		}
 	})
-	copy(a.dgain, a.partial[:a.dim])
-	for i := 1; i < blocks; i++ {
-		e.addInto(a.dgain[:a.dim], a.partial[i*a.dim:])
+	if a.dgain != nil {
+		e.joinBlockRows(a.dgain[:a.dim], a.partial, a.accumulate)
 	}
 }
 
@@ -169,15 +164,9 @@ func (e *Engine) vecNormBackRow(a *normArgs, row int, dgain []float32, w int) {
 		dgain[j] = FMA32(dy[j], h, dgain[j])
 		dx[j] = FMA32(-h, c, float32(dy[j]*a.gain[j])) * r
 	}
-}
-
-// addInto computes y += x over len(y) elements in the calling goroutine.
-func (e *Engine) addInto(y, x []float32) {
-	n16, done := blocks16(len(y))
-	if n16 > 0 {
-		e.vec.add(&y[0], &y[0], &x[0], n16)
+	if a.plus != nil {
+		e.addRow(dx, dx, a.plus[row*a.dim:])
 	}
-	refElementwise(opAdd, y[done:], y[done:], x[done:len(y)], 0)
 }
 
 func (e *Engine) vecSwiGLU(a *actArgs, lo, hi int) {
@@ -230,7 +219,7 @@ func (e *Engine) vecCrossEntropyRow(a *ceArgs, row, w int) {
 	if a.dlogits == nil {
 		return
 	}
-	dl, rows := a.dlogits[row*a.vocab:][:a.vocab], float32(a.rows)
+	dl, rows := a.dlogits[row*a.vocab:][:a.vocab], float32(a.of)
 	n16, done := blocks16(a.vocab)
 	if n16 > 0 {
 		e.vec.divDiv(&dl[0], &p[0], n16, l, rows)
@@ -241,23 +230,24 @@ func (e *Engine) vecCrossEntropyRow(a *ceArgs, row, w int) {
 	dl[target] = (float32(p[target]/l) - 1) / rows
 }
 
-func (e *Engine) vecScatterRow(a *embedArgs, v, w int) {
-	rows, total := a.order[a.start[v]:a.start[v+1]], a.table[v*a.dim:][:a.dim]
+func (e *Engine) vecScatterRow(a *embedArgs, row, w int) {
+	rows, total := a.rowsOf(row), a.table[row*a.dim:][:a.dim]
 	acc := e.scratch[w].floats(0, a.dim)
+	any := a.accumulate
 	for i := 0; i < len(rows); {
 		block := rows[i] / foldBlock
 		clear(acc)
-		first := i == 0
 		for ; i < len(rows) && rows[i]/foldBlock == block; i++ {
-			e.addInto(acc, a.y[int(rows[i])*a.dim:])
+			e.addRow(acc, acc, a.y[int(rows[i])*a.dim:])
 		}
-		if first {
-			copy(total, acc)
+		if any {
+			e.addRow(total, total, acc)
 		} else {
-			e.addInto(total, acc)
+			copy(total, acc)
 		}
+		any = true
 	}
-	if len(rows) == 0 {
+	if !any {
 		clear(total)
 	}
 }

@@ -174,10 +174,13 @@ func (w *World) Cosign(k protocol.Key, s protocol.Statement) []byte {
 }
 
 // Join is the record of a peer's Join; the payout address follows from peer and nonce.
-func (w *World) Join(peer int, nonce uint64) []byte {
+func (w *World) Join(peer int, nonce uint64) []byte { return w.JoinPart(peer, nonce, 0) }
+
+// JoinPart is Join of a peer that can train so many shards.
+func (w *World) JoinPart(peer int, nonce uint64, shards uint32) []byte {
 	k := w.Peers[peer]
 	payout := protocol.Address{byte(peer + 1), byte(nonce)}
-	return aggregate.JoinRecord(protocol.Sign(k, protocol.Join{Run: w.Run, Peer: k.ID(), Payout: payout, Nonce: nonce}))
+	return aggregate.JoinRecord(protocol.Sign(k, protocol.Join{Run: w.Run, Peer: k.ID(), Payout: payout, Nonce: nonce, Shards: shards}))
 }
 
 // Leave is the record of a peer's Leave.

@@ -34,13 +34,26 @@ func (s *isa) exp(x VecVirtual) VecVirtual {
 
 // sigmoidSilu is exact.sigmoidSilu.
 func (s *isa) sigmoidSilu(x VecVirtual) (sigmoid, silu VecVirtual) {
-	a := s.vec()
-	s.xor(bits(1<<31), x, a)
+	y, d, _ := s.logistic(s.expNegAbs(x), x)
+	sigmoid, silu = s.vec(), s.vec()
+	VADDPS(d, y, sigmoid)
+	VMULPS(d, x, silu)
+	VFMADD231PS(y, x, silu)
+	return sigmoid, silu
+}
+
+// expNegAbs returns exp(-|x|).
+func (s *isa) expNegAbs(x VecVirtual) VecVirtual {
 	neg := s.vec()
 	s.and(bits(0x7fffffff), x, neg)
 	s.xor(bits(1<<31), neg, neg)
-	z := s.exp(neg)
-	one, den, lost, inv, num := s.vec(), s.vec(), s.vec(), s.vec(), s.vec()
+	return s.exp(neg)
+}
+
+// logistic is exact.logistic, negative where x < 0.
+func (s *isa) logistic(z, x VecVirtual) (y, d, inv VecVirtual) {
+	one, den, lost, num := s.vec(), s.vec(), s.vec(), s.vec()
+	inv = s.vec()
 	VMOVUPS(constant(1), one)
 	VADDPS(z, one, den)
 	VSUBPS(one, den, lost)
@@ -50,17 +63,14 @@ func (s *isa) sigmoidSilu(x VecVirtual) (sigmoid, silu VecVirtual) {
 	zero := s.vec()
 	s.zero(zero)
 	s.set(num, s.cmp(cmpLT, x, zero), z)
-	y, t, d := s.vec(), s.vec(), s.vec()
+	t := s.vec()
+	y, d = s.vec(), s.vec()
 	VMULPS(inv, num, y)
 	VMOVAPS(num, t)
 	VFNMADD231PS(den, y, t)
 	VFNMADD231PS(lost, y, t)
 	VMULPS(inv, t, d)
-	sigmoid, silu = s.vec(), s.vec()
-	VADDPS(d, y, sigmoid)
-	VMULPS(d, x, silu)
-	VFMADD231PS(y, x, silu)
-	return sigmoid, silu
+	return y, d, inv
 }
 
 func genSoftmax(s *isa) {

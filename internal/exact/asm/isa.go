@@ -111,6 +111,9 @@ const (
 	cmpLT    = 0x11
 	cmpGT    = 0x1e
 	cmpUnord = 0x03
+	cmpOrd   = 0x07
+	cmpLE    = 0x12
+	cmpNLE   = 0x16 // not less than or equal, or not ordered
 )
 
 // cmp returns the mask of lanes where a pred b holds.
@@ -135,6 +138,18 @@ func (s *isa) signedLess(a VecVirtual, b Mem) Op {
 	m := s.vec()
 	VMOVUPS(b, m)
 	VPCMPGTD(a, m, m)
+	return m
+}
+
+// both returns the lanes that are in two masks.
+func (s *isa) both(a, b Op) Op {
+	if s.wide() {
+		k := K()
+		KANDW(a, b, k)
+		return k
+	}
+	m := s.vec()
+	VANDPS(a, b, m)
 	return m
 }
 

@@ -20,9 +20,13 @@ func main() {
 		genCopySteps(s)
 		genElementwise(s)
 		genNorm(s)
+		genLayerNorm(s)
 		genRope(s)
 		genSoftmax(s)
 		genSwiGLU(s)
+		genReLU(s)
+		genGELU(s)
+		genTakeMax(s)
 		genAdamW(s)
 	}
 	genTranspose()

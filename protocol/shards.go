@@ -1,0 +1,134 @@
+package protocol
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// AssignShards returns the shards, ascending, that the peer at place index of a roster trains in a round of a run of the
+// given number of shards; nil means all of them. capacity is Open.Capacity: how many shards each rostered peer can train,
+// 0 or at least shards for all, and empty if everyone trains all.
+//
+// Peers that train a part are dealt to in the order of the roster: each takes as many shards as it can, beginning where
+// the one before ended, and after the last shard comes the first again. So within a round no shard has more than one of
+// them more than another. Round r begins at shard r*s mod shards, s the smallest capacity among them: no window moves
+// further than it is wide, so with one roster every peer trains every shard within ceil(shards/s) rounds.
+func AssignShards(shards int, round uint32, capacity []uint32, index int) []uint32 {
+	partial := func(c uint32) bool { return c > 0 && uint64(c) < uint64(shards) }
+	if index < 0 || index >= len(capacity) || !partial(capacity[index]) {
+		return nil
+	}
+	stride, before := capacity[index], uint64(0)
+	for i, c := range capacity {
+		if !partial(c) {
+			continue
+		}
+		stride = min(stride, c)
+		if i < index {
+			before += uint64(c)
+		}
+	}
+	first := (uint64(round)*uint64(stride) + before) % uint64(shards)
+	own := make([]uint32, capacity[index])
+	for i := range own {
+		own[i] = uint32((first + uint64(i)) % uint64(shards))
+	}
+	slices.Sort(own)
+	return own
+}
+
+// Shards returns the shards that the peer at place index of the roster trains in the round that o opens, of a model of
+// params parameters; nil means all.
+func (o *Open) Shards(c *CodecSpec, params int, round uint32, index int) []uint32 {
+	return AssignShards(c.Shards(params), round, o.Capacity, index)
+}
+
+// ShardAt returns the i-th shard of an assignment, whose shards are as in Assignment.Shards.
+func ShardAt(shards []uint32, i int) int {
+	if len(shards) == 0 {
+		return i
+	}
+	return int(shards[i])
+}
+
+// PlaceOf returns the place of a shard in an assignment; false if it is not assigned. Of an assignment to all shards it
+// says yes to any number.
+func PlaceOf(shards []uint32, shard int) (int, bool) {
+	if len(shards) == 0 {
+		return shard, true
+	}
+	return slices.BinarySearchFunc(shards, shard, func(s uint32, want int) int { return int(s) - want })
+}
+
+// Owed returns how many shards an assignment has, for a model of params parameters.
+func (c *CodecSpec) Owed(params int, shards []uint32) int {
+	if len(shards) == 0 {
+		return c.Shards(params)
+	}
+	return len(shards)
+}
+
+// Trained returns how many of params parameters lie in the shards of an assignment.
+func (c *CodecSpec) Trained(params int, shards []uint32) int {
+	if len(shards) == 0 {
+		return params
+	}
+	n := 0
+	for _, s := range shards {
+		lo, hi := c.Shard(params, int(s))
+		n += hi - lo
+	}
+	return n
+}
+
+// Tokens returns the training tokens that a contribution of the given steps and shards counts for: those of its steps by
+// the share of the parameters that it trained, rounded down.
+func (s *RunSpec) Tokens(steps uint32, params int, shards []uint32) uint64 {
+	tokens := uint64(steps) * s.TokensPerStep()
+	if len(shards) == 0 {
+		return tokens
+	}
+	hi, lo := bits.Mul64(tokens, uint64(s.Codec.Trained(params, shards)))
+	if hi >= uint64(params) {
+		return tokens // only for shards that no assignment has
+	}
+	share, _ := bits.Div64(hi, lo, uint64(params))
+	return share
+}
+
+// chunkParams is the number of parameters of a codec chunk, which is one leaf of LeafSize bytes.
+const chunkParams = LeafSize / 4
+
+// CheckChunks returns the codec chunks, distinct and ascending, that a draw's seed chooses of a peer's contribution with
+// the given shards: VerifySpec.Chunks of those that it trains. If it leaves shards out and the codec has error feedback,
+// as many again are chosen among theirs, where the check is that nothing changed: what is carried over there enters a
+// later round's payload.
+func (s *RunSpec) CheckChunks(seed Digest, peer PeerID, params int, shards []uint32) []uint32 {
+	total := uint32((params + chunkParams - 1) / chunkParams)
+	if len(shards) == 0 {
+		return DrawChunks(seed, peer, s.Verify.Chunks, total)
+	}
+	var trained, frozen []uint32
+	per := uint32(s.Codec.ShardParams / chunkParams)
+	for i := range total {
+		if _, own := PlaceOf(shards, int(i/per)); own {
+			trained = append(trained, i)
+		} else {
+			frozen = append(frozen, i)
+		}
+	}
+	chosen := pick(trained, DrawChunks(seed, peer, s.Verify.Chunks, uint32(len(trained))))
+	if s.Codec.Up == "sparse" {
+		chosen = append(chosen, pick(frozen, drawDistinct(seed, peer, "carried", s.Verify.Chunks, uint32(len(frozen))))...)
+		slices.Sort(chosen)
+	}
+	return chosen
+}
+
+func pick(from, places []uint32) []uint32 {
+	out := make([]uint32, len(places))
+	for i, p := range places {
+		out[i] = from[p]
+	}
+	return out
+}
