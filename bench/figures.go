@@ -24,6 +24,7 @@ var figures = []Figure{
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,
+	attackTable,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

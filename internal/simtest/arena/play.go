@@ -32,7 +32,7 @@ type Result struct {
 }
 
 const (
-	lossSequences = 64
+	lossSequences = 256
 	trapPrompts   = 40
 )
 
