@@ -14,7 +14,7 @@ import (
 )
 
 func punctual(s *protocol.RunSpec) {
-	s.Train.Rounds, s.Payout.EpochRounds, s.Verify.Checks = 2, 1, 2
+	s.Train.Rounds, s.Payout.EpochRounds, s.Verify.Checks, s.Train.MinShards = 2, 1, 2, 1
 	s.Deadlines = protocol.DeadlineSpec{Train: 3600, Reveal: 3600, Check: 3600}
 }
 
@@ -110,7 +110,8 @@ func (c *crowd) step() {
 // snapshot at any point behaves as one that never stopped.
 func TestOrderDoesNotMatter(t *testing.T) {
 	ref := newPlay(t, punctual)
-	ref.join(0, 1, 2)
+	ref.must(ref.w.JoinPart(0, 1, 1)) // it trains one of two shards
+	ref.join(1, 2)
 	ref.rounds(9, 0, 1, 2)
 	var want []protocol.Digest
 	for i := range ref.final {
@@ -126,7 +127,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.apply(c.w.Genesis())
-		c.pool = [][]byte{c.w.Join(0, 1), c.w.Join(1, 1), c.w.Join(2, 1)}
+		c.pool = [][]byte{c.w.JoinPart(0, 1, 1), c.w.Join(1, 1), c.w.Join(2, 1)}
 		for n := 0; c.m.View().Phase != aggregate.PhaseFinished; n++ {
 			if n > 20000 {
 				t.Fatalf("stuck in phase %s of round %d", c.m.View().Phase, c.m.View().Round)

@@ -19,7 +19,7 @@ import (
 
 // TestMain lets this program stand in for a Python with a peer, see TestPeer, and for itself, see TestStepMemory.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "train-steps" {
+	if len(os.Args) > 1 && (os.Args[1] == "train-steps" || os.Args[1] == "train-part") {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	if script := os.Getenv("BENCH_TEST_PEER"); script != "" {

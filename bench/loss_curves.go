@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"drystone/internal/speed"
+	"drystone/models"
 	"drystone/node"
 	"drystone/trainer"
 )
@@ -127,11 +128,10 @@ type curveJob struct {
 func (e *Env) curveFiles(d *device) (job curveJob, err error) {
 	job = curveJob{Theta: filepath.Join(e.tmp, "theta.f32"), Batches: filepath.Join(e.tmp, "batches.i32"), LR: curvesRate}
 	var batches bytes.Buffer
-	rows := d.spec.Train.Batch * d.spec.Model.Context
-	tokens, targets := make([]int32, rows), make([]int32, rows)
+	in := models.NewInputs(d.spec.Model, d.spec.Train.Batch)
 	for step := range d.spec.Train.Steps {
-		d.data.Draw(d.assignment(), step, d.spec.Model.Context, tokens, targets)
-		for _, x := range [][]int32{tokens, targets} {
+		d.data.Draw(d.assignment(), step, d.spec.Model.Context, &in)
+		for _, x := range [][]int32{in.Tokens, in.Targets} {
 			if err := binary.Write(&batches, binary.NativeEndian, x); err != nil {
 				return job, err
 			}

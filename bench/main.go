@@ -42,6 +42,7 @@ type commands struct {
 
 	ParitySide paritySideCmd `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
 	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
+	TrainPart  trainPartCmd  `cmd:"" hidden:"" help:"One share of shard-memory and shard-step, in a process of its own."`
 }
 
 type listCmd struct{}

@@ -16,7 +16,7 @@ var bitParity = Figure{
 	Unit:   "mismatches",
 	Target: Target{Of: "value", Cmp: "<=", Bound: 0},
 	Needs:  "qemu-aarch64 for the NEON path on another processor",
-	Limit:  15 * time.Minute,
+	Limit:  20 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		return e.parities(ctx, e.Runs(100), 200)
 	},

@@ -48,7 +48,7 @@ func TestStockIsTheSameModel(t *testing.T) {
 		for i := range tokens {
 			tokens[i], targets[i] = rng.Int32N(19), rng.Int32N(19)
 		}
-		want, err := ours.Step(tokens, targets)
+		want, err := ours.Step(models.Inputs{Tokens: tokens, Targets: targets})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -148,14 +148,19 @@ func checkEpoch(t *rapid.T, s protocol.PayoutSpec, prev, payouts []protocol.Payo
 		gains[p.Account] = new(big.Int).Sub(p.Cumulative.Big(), old.Cumulative.Big())
 		sum.Add(sum, p.Cumulative.Big())
 	}
+	for a := range tokens {
+		if gains[a] == nil { // an account that never earned is not listed
+			gains[a] = new(big.Int)
+		}
+	}
 	for a, n := range tokens {
 		owed := new(big.Int).Mul(n, rate)
 		all.Add(all, owed)
-		if gains[a] != nil && gains[a].Cmp(owed) > 0 {
+		if gains[a].Cmp(owed) > 0 {
 			t.Fatalf("account %s was paid %s for work worth %s", a, gains[a], owed)
 		}
 		for b, m := range tokens {
-			if n.Cmp(m) == 0 && gains[a] != nil && gains[a].Cmp(gains[b]) != 0 {
+			if n.Cmp(m) == 0 && gains[a].Cmp(gains[b]) != 0 {
 				t.Fatalf("equal work of %s and %s earned %s and %s", a, b, gains[a], gains[b])
 			}
 		}

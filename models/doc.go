@@ -1,6 +1,7 @@
-// Package models builds decoders of the Llama family (RMSNorm, RoPE, SwiGLU, causal attention with grouped key and value
-// heads) as Gorgonia graphs whose every operation is exact: loss and gradients have the same bits on every machine, code
-// path and number of threads.
+// Package models builds networks as Gorgonia graphs whose every operation is exact: loss and gradients have the same bits
+// on every machine, code path and number of threads. There are three families: decoders of the Llama family (RMSNorm, RoPE,
+// SwiGLU, causal attention with grouped key and value heads), which this page describes; multilayer perceptrons (mlp.go)
+// and small convolutional networks (convnet.go) on labelled examples. family.go says what a family is.
 //
 // # Use
 //
@@ -10,8 +11,8 @@
 //	theta, err := models.Init(spec, seed)
 //	copy(m.Params(), theta)
 //	for ... {
-//	    loss, err := m.Step(tokens, targets) // both (batch, Context); forward and backward
-//	    update(m.Params(), m.Grads())        // in place
+//	    loss, err := m.Step(models.Inputs{Tokens: tokens, Targets: targets}) // both (batch, Context); forward and backward
+//	    update(m.Params(), m.Grads())                                        // in place
 //	}
 //	text, err := m.Sample([]byte("The "), 80, 0.8, seed)
 //

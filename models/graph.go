@@ -33,7 +33,7 @@ type weight struct {
 	cuts   []cut
 }
 
-// graph is the decoder as Gorgonia nodes. Names in brackets are inputs; R = batch*context, packed as in linear.
+// graph is a network as Gorgonia nodes; mlp.go and convnet.go draw theirs, and this is the decoder. Names in brackets are inputs; R = batch*context, packed as in linear.
 //
 //	[tokens] -> embed -> x (R, Dim)
 //	per layer:  x -> rmsnorm -> linear q|k|v -> rope -> attention -> residual(x, o_proj) -> x
@@ -42,12 +42,13 @@ type weight struct {
 //	x -> rmsnorm -> linear -> logits (R, Vocab)
 type graph struct {
 	*G.ExprGraph
-	tokens, targets *G.Node
-	logits, loss    *G.Node
-	weights         []*weight
-	segments        map[*G.Node]int // layer, from 1, of the nodes inside one
-	layers          int
-	fanIns          int // sums of gradients that Gorgonia adds where a node has two consumers
+	tokens, targets  *G.Node
+	features, values *G.Node // of the families on examples; an input that a family does not have is nil
+	logits, loss     *G.Node
+	weights          []*weight
+	segments         map[*G.Node]int // layer, from 1, of the nodes inside one
+	layers           int
+	fanIns           int // sums of gradients that Gorgonia adds where a node has two consumers
 }
 
 // graphMu serialises the construction of graphs and machines: Gorgonia keeps pools and counters in package variables.
@@ -57,7 +58,7 @@ var graphMu sync.Mutex
 // n²/2³³: 1e-5 for 12 layers.
 const salts = 8
 
-// build makes the graph of spec for passes of batch sequences of Context tokens each. grad is for forTrain. The caller
+// build makes the graph of spec for passes of batch sequences of Context tokens, or examples, each. grad is for forTrain. The caller
 // holds graphMu.
 func build(eng *exact.Engine, spec protocol.ModelSpec, batch int, run *passes, p purpose, table ropeTable, grad *gradient) (*graph, error) {
 	var err error
@@ -116,6 +117,10 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 	if err != nil {
 		return nil, err
 	}
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, err
+	}
 	g = &graph{ExprGraph: G.NewGraph(), weights: group(params)}
 	b := newBuilder(g)
 	for _, w := range g.weights {
@@ -125,7 +130,7 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 			b.trained[w.node] = len(w.parts) > 0
 		}
 	}
-	b.decoder(e, spec, p, heads{batch, spec.Context, spec.Heads, spec.KVHeads, spec.Dim / spec.Heads}, table)
+	f.assemble(b, e, spec, batch, p, table)
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -192,7 +197,7 @@ func group(params []Param) []*weight {
 		case len(p.Shape) == 1:
 			ws = append(ws, &weight{name: p.Name, arg: vector(p.Shape[0]), offset: p.Offset})
 		default:
-			ws = append(ws, &weight{name: p.Name, arg: matrix(p.Shape[0], p.Shape[1]), offset: p.Offset})
+			ws = append(ws, &weight{name: p.Name, arg: matrix(p.Shape[0], p.Len/p.Shape[0]), offset: p.Offset})
 		}
 	}
 	return ws

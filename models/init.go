@@ -1,24 +1,20 @@
 package models
 
 import (
-	"math"
 	"math/rand/v2"
-	"strings"
 
 	"drystone/protocol"
 )
 
-// initStd is the standard deviation of the initial weights (Radford et al. 2019, GPT-2; also the default of Llama).
-const initStd = 0.02
-
 // Init returns the initial theta of spec: a function of spec and seed alone, the same bits on every machine.
 //
-// The order of draws is the order of Layout. Norm gains are 1 and draw nothing. Every other element takes three
+// The order of draws is the order of Layout. Norm gains are 1, biases 0, and draw nothing. Every other element takes three
 // consecutive 64-bit outputs of chacha8rand (C2SP) keyed with seed, cuts them into twelve 16-bit integers and adds these
 // up (Irwin-Hall; sum s of mean 393210 and standard deviation 65536 to within 2^-33). The element is
 //
 //	float32(s - 393210) * c      one multiplication, rounded once; the integer is exact
-//	c = float32(std / 65536)     std = 0.02, and 0.02 / sqrt(2*Layers) for o_proj and down_proj (GPT-2)
+//	c = float32(std / 65536)     std = 0.02, and 0.02 / sqrt(2*Layers) for o_proj and down_proj (GPT-2);
+//	                             sqrt(2 / fan-in), and sqrt(1 / fan-in) / 4 for the head, of an mlp or convnet
 //
 // so no library function whose result varies between platforms takes part. Values stay within 6 standard deviations.
 func Init(spec protocol.ModelSpec, seed [32]byte) ([]float32, error) {
@@ -26,19 +22,20 @@ func Init(spec protocol.ModelSpec, seed [32]byte) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, err
+	}
 	theta := make([]float32, total)
 	src := rand.NewChaCha8(seed)
 	for _, p := range params {
 		w := theta[p.Offset : p.Offset+p.Len]
-		if len(p.Shape) == 1 {
+		std, fill := f.start(spec, p)
+		if std == 0 {
 			for i := range w {
-				w[i] = 1
+				w[i] = float32(fill)
 			}
 			continue
-		}
-		std := initStd
-		if strings.HasSuffix(p.Name, ".o_proj.weight") || strings.HasSuffix(p.Name, ".down_proj.weight") {
-			std = initStd / math.Sqrt(float64(2*spec.Layers))
 		}
 		c := float32(std / 65536)
 		for i := range w {

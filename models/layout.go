@@ -34,9 +34,14 @@ type Param struct {
 //	model.norm.weight                                      (Dim)
 //	lm_head.weight, unless Tied                            (Vocab, Dim)
 //
-// with hd = Dim/Heads. The error wraps ErrBadSpec; one reason for it is a length above MaxParams.
+// with hd = Dim/Heads, for a Llama; mlp.go and convnet.go list theirs. The error wraps ErrBadSpec; one reason for it is a
+// length above MaxParams.
 func Layout(spec protocol.ModelSpec) ([]Param, int, error) {
-	if err := validate(spec); err != nil {
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := f.validate(spec); err != nil {
 		return nil, 0, err
 	}
 	var params []Param
@@ -49,6 +54,14 @@ func Layout(spec protocol.ModelSpec) ([]Param, int, error) {
 		params = append(params, Param{Name: name, Shape: shape, Offset: total, Len: n})
 		total += n
 	}
+	f.layout(spec, add)
+	if total > MaxParams {
+		return nil, 0, fmt.Errorf("%w: %d parameters: want at most %d", ErrBadSpec, total, MaxParams)
+	}
+	return params, total, nil
+}
+
+func layoutLlama(spec protocol.ModelSpec, add func(name string, shape ...int)) {
 	d, hd := spec.Dim, spec.Dim/spec.Heads
 	q, kv := spec.Heads*hd, spec.KVHeads*hd
 	add("model.embed_tokens.weight", spec.Vocab, d)
@@ -68,17 +81,10 @@ func Layout(spec protocol.ModelSpec) ([]Param, int, error) {
 	if !spec.Tied {
 		add("lm_head.weight", spec.Vocab, d)
 	}
-	if total > MaxParams {
-		return nil, 0, fmt.Errorf("%w: %d parameters: want at most %d", ErrBadSpec, total, MaxParams)
-	}
-	return params, total, nil
 }
 
-// validate checks what the graph below relies on. The bounds also keep every product of dimensions within an int64.
+// validate checks what the graph of a Llama relies on. The bounds also keep every product of dimensions within an int64.
 func validate(s protocol.ModelSpec) error {
-	if s.Family != "llama" {
-		return fmt.Errorf("%w: family %q: want llama", ErrBadSpec, s.Family)
-	}
 	for _, f := range []struct {
 		name       string
 		value, max int

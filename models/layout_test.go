@@ -95,7 +95,7 @@ func TestAnyShapeAgainstFloat64(t *testing.T) {
 		copy(m.Params(), theta)
 		enlarge(m.Params())
 		tokens, targets := text(1, batch*spec.Context, spec.Vocab)
-		loss, err := m.Step(tokens, targets)
+		loss, err := m.Step(Inputs{Tokens: tokens, Targets: targets})
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"weak"
 
+	"drystone/protocol"
+
 	G "gorgonia.org/gorgonia"
 )
 
@@ -17,8 +19,8 @@ func TestStepAllocatesNothing(t *testing.T) {
 	m := fresh(t, spec, engine(t, 2, bestPath()), 2)
 	tokens, targets := text(1, 2*spec.Context, spec.Vocab)
 	for name, f := range map[string]func() error{
-		"Step":   func() error { _, err := m.Step(tokens, targets); return err },
-		"Loss":   func() error { _, err := m.Loss(tokens, targets); return err },
+		"Step":   func() error { _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); return err },
+		"Loss":   func() error { _, err := m.Loss(Inputs{Tokens: tokens, Targets: targets}); return err },
 		"Logits": func() error { _, err := m.Logits(tokens[:3]); return err },
 	} {
 		if err := f(); err != nil { // plans, and grows the engine's scratch
@@ -72,6 +74,25 @@ func TestActivationsBoundThePlan(t *testing.T) {
 			}
 		}
 	}
+	for _, specs := range []map[string]protocol.ModelSpec{exampleSpecs, wideExamples} {
+		for name, spec := range specs {
+			f, err := familyOf(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, again := range []bool{false, true} {
+				m, err := New(spec, engine(t, 1, "ref"), 16, Options{Recompute: again})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// On top come the sums of biases.
+				got, bound := m.Memory(), f.activations(spec, 16, again)+(spec.Layers+1)*(spec.Dim+spec.Outputs)+32*arenaAlign
+				if got.Arena+got.Kept > 4*bound {
+					t.Errorf("%s: %d and %d bytes planned, bound %d", name, got.Arena, got.Kept, 4*bound)
+				}
+			}
+		}
+	}
 	if _, err := New(small, nil, maxRows/small.Context, Options{}); err == nil {
 		t.Error("a step of 2^24 rows was accepted")
 	}
@@ -82,13 +103,13 @@ func TestModelIsCollected(t *testing.T) {
 	eng := engine(t, 1, "ref")
 	m := fresh(t, specs["plain"], eng, 1)
 	tokens, targets := text(1, 5, 11)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	theta, step := weak.Make(&m.theta[0]), weak.Make(&m.train.machine.steps[0])
 	// The engine remembers the arguments of its last call; another model takes their place.
 	m = fresh(t, specs["plain"], eng, 1)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -107,7 +128,7 @@ func TestStaleMemoryIsIgnored(t *testing.T) {
 		m := fresh(t, spec, engine(t, 1, "ref"), 2)
 		tokens, targets := text(1, 2*spec.Context, spec.Vocab)
 		run := func() string {
-			loss, err := m.Step(tokens, targets)
+			loss, err := m.Step(Inputs{Tokens: tokens, Targets: targets})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,18 +180,18 @@ func TestModelSurvivesPanic(t *testing.T) {
 	spec := specs["gqa"]
 	m := fresh(t, spec, engine(t, 2, "ref"), 1)
 	tokens, targets := text(1, spec.Context, spec.Vocab)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		t.Fatal(err)
 	}
 	want := digest(m.Grads())
 	s := &m.train.machine.steps[len(m.train.machine.steps)/2]
 	saved := s.in
 	s.in = []G.Value{nil, nil, nil}[:len(saved)]
-	if _, err := m.Step(tokens, targets); err == nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err == nil {
 		t.Fatal("an op without operands ran")
 	}
 	s.in = saved
-	if _, err := m.Step(tokens, targets); err != nil || digest(m.Grads()) != want {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil || digest(m.Grads()) != want {
 		t.Fatalf("after a failed step: %v, digest differs: %v", err, digest(m.Grads()) != want)
 	}
 }

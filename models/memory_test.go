@@ -124,7 +124,7 @@ func BenchmarkChoices(b *testing.B) {
 			}
 			tokens, targets := text(1, model.batch*model.spec.Context, model.spec.Vocab)
 			for b.Loop() {
-				if _, err := m.Step(tokens, targets); err != nil {
+				if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 					b.Fatal(err)
 				}
 			}

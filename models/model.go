@@ -7,8 +7,6 @@ import (
 
 	"drystone/internal/exact"
 	"drystone/protocol"
-
-	G "gorgonia.org/gorgonia"
 )
 
 var (
@@ -23,7 +21,7 @@ const (
 	maxActivations = 1 << 34 // bounds the elements that a step keeps, see activations, and the logits of a sequence
 )
 
-// Model is a decoder with its parameters, gradients and working memory, for one batch size. One caller at a time may
+// Model is a network with its parameters, gradients and working memory, for one batch size. One caller at a time may
 // use it, and its engine, which the caller owns and closes, must not be used by another at the same time. A Model owns
 // no goroutine; drop it to free it.
 type Model struct {
@@ -37,42 +35,35 @@ type Model struct {
 	grad   *gradient
 	train  *program
 	eval   *program // built by the first Loss
-	single *program // built by the first Logits: one sequence
+	single *program // built by the first Logits: one sequence; or by the first Outputs: a pass of examples
 }
 
-// New plans the training step of spec for batch sequences of spec.Context tokens. Params is all zeros: copy a theta
+// New plans the training step of spec for batch sequences of spec.Context tokens, or batch examples. Params is all zeros: copy a theta
 // into it, as from Init. Memory is 8 bytes per parameter plus the activations.
 func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
 		return nil, err
 	}
-	if batch < 1 || batch > maxRows/spec.Context {
-		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, maxRows/spec.Context)
+	f, err := familyOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	if most := maxRows / max(spec.Context, 1); batch < 1 || batch > most {
+		return nil, fmt.Errorf("models: batch = %d with context = %d: want 1 to %d", batch, spec.Context, most)
 	}
 	if opts, err = opts.resolve(spec, batch, total); err != nil {
 		return nil, err
 	}
-	if n := activations(spec, opts.MicroBatch*spec.Context, opts.Recompute); n > maxActivations {
-		return nil, fmt.Errorf("models: %d sequences at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
+	if n := f.activations(spec, opts.MicroBatch, opts.Recompute); n > maxActivations {
+		return nil, fmt.Errorf("models: %d sequences or examples at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
 	}
-	cos, sin := exact.RopeTable(spec.Context, spec.Dim/spec.Heads, spec.RopeTheta)
 	m := &Model{
-		spec: spec, batch: batch, opts: opts, eng: eng, table: ropeTable{cos, sin},
+		spec: spec, batch: batch, opts: opts, eng: eng, table: f.tables(spec),
 		theta: exact.Floats(total), grad: newGradient(opts.Trained),
 	}
 	m.train, err = m.program(opts.MicroBatch, forTrain)
 	return m, err
-}
-
-// activations estimates, from above, the elements of memory that a step plans for passes of that many rows.
-func activations(s protocol.ModelSpec, rows int, recompute bool) int {
-	inside := 8*s.Dim + 3*s.FFN // what a layer keeps for the way back, its input included
-	layers := s.Layers * (inside + 2*s.Heads + 2)
-	if recompute {
-		layers = s.Layers*(s.Dim+2*s.Heads+2) + inside
-	}
-	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, passRows)*s.Vocab
 }
 
 // Params returns theta, in the order of Layout. It is the memory that the model computes from: write to it between steps.
@@ -100,21 +91,20 @@ func (m *Model) Memory() Memory {
 	}
 }
 
-// Batch returns the sequences per Step.
+// Batch returns the sequences or examples per Step.
 func (m *Model) Batch() int { return m.batch }
 
 // Spec returns the model's shape.
 func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 
-// Step computes the mean loss in nats over tokens (batch, Context) against targets (batch, Context), and its gradient
-// into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
-// their norm for instance. The error wraps ErrTokens or ErrNotFinite, or reports a fault inside an operation.
-func (m *Model) Step(tokens, targets []int32) (float32, error) {
-	return m.train.lossOf(tokens, targets, m.spec.Vocab)
+// Step computes the mean loss of a batch, in nats or as the mean squared error, and its gradient into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
+// their norm for instance. The error wraps ErrTokens, ErrInputs or ErrNotFinite, or reports a fault inside an operation.
+func (m *Model) Step(in Inputs) (float32, error) {
+	return m.train.lossOf(in, &m.spec)
 }
 
 // Loss is Step without the gradient; Grads keeps its contents. The first call plans it and allocates, later ones do not.
-func (m *Model) Loss(tokens, targets []int32) (float32, error) {
+func (m *Model) Loss(in Inputs) (float32, error) {
 	if m.eval == nil {
 		p, err := m.program(m.opts.MicroBatch, forLoss)
 		if err != nil {
@@ -122,12 +112,15 @@ func (m *Model) Loss(tokens, targets []int32) (float32, error) {
 		}
 		m.eval = p
 	}
-	return m.eval.lossOf(tokens, targets, m.spec.Vocab)
+	return m.eval.lossOf(in, &m.spec)
 }
 
 // Logits returns the logits (len(tokens), Vocab) of one sequence of at most Context tokens. The result is valid until
 // the next call. The first call plans it and allocates, later ones do not.
 func (m *Model) Logits(tokens []int32) ([]float32, error) {
+	if m.spec.OnExamples() {
+		return nil, fmt.Errorf("%w: family %s reads no tokens", ErrTokens, m.spec.Family)
+	}
 	if m.spec.Context > maxActivations/m.spec.Vocab {
 		return nil, fmt.Errorf("models: logits of %d tokens over a vocabulary of %d are too many", m.spec.Context, m.spec.Vocab)
 	}
@@ -145,8 +138,8 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if err := checkIDs(tokens, n, m.spec.Vocab); err != nil {
 		return nil, err
 	}
-	copy(m.single.tokens, tokens)
-	clear(m.single.tokens[n:]) // attention is causal: what follows cannot change what is returned
+	copy(m.single.in.Tokens, tokens)
+	clear(m.single.in.Tokens[n:]) // attention is causal: what follows cannot change what is returned
 	if err := m.single.machine.RunAll(); err != nil {
 		return nil, err
 	}
@@ -155,19 +148,18 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 
 // program is a machine with the memory through which it talks to the model.
 type program struct {
-	machine         *machine
-	run             passes
-	tokens, targets []int32   // of a pass
-	logits          []float32 // forLogits only
-	loss            []float32
+	machine *machine
+	run     passes
+	in      Inputs    // of a pass
+	logits  []float32 // forLogits only
+	loss    []float32
 }
 
-// program plans passes of batch sequences each.
+// program plans passes of batch sequences or examples each.
 func (m *Model) program(batch int, p purpose) (*program, error) {
 	graphMu.Lock()
 	defer graphMu.Unlock()
-	rows := batch * m.spec.Context
-	prog := &program{tokens: make([]int32, rows), run: passes{of: 1}}
+	prog := &program{in: NewInputs(m.spec, batch), run: passes{of: 1}}
 	if p != forLogits {
 		prog.run.of = m.batch / batch
 	}
@@ -175,13 +167,13 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	fixed := map[*G.Node]any{g.tokens: prog.tokens}
+	fixed := prog.in.bind(g)
 	if p == forLogits {
-		prog.logits = make([]float32, rows*m.spec.Vocab)
+		prog.logits = make([]float32, g.logits.Shape().TotalSize())
 		fixed[g.logits] = prog.logits
 	} else {
-		prog.targets, prog.loss = make([]int32, rows), make([]float32, 1)
-		fixed[g.targets], fixed[g.loss] = prog.targets, prog.loss
+		prog.loss = make([]float32, 1)
+		fixed[g.loss] = prog.loss
 	}
 	for _, w := range g.weights {
 		end := w.offset + w.arg.shape.TotalSize()
@@ -191,17 +183,12 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	return prog, err
 }
 
-func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
-	rows := len(p.tokens)
-	if err := checkIDs(tokens, rows*p.run.of, vocab); err != nil {
+func (p *program) lossOf(in Inputs, spec *protocol.ModelSpec) (float32, error) {
+	if err := p.in.check(in, p.run.of, spec); err != nil {
 		return 0, err
 	}
-	if err := checkIDs(targets, rows*p.run.of, vocab); err != nil {
-		return 0, fmt.Errorf("targets: %w", err)
-	}
 	for p.run.at = 0; p.run.at < p.run.of; p.run.at++ {
-		copy(p.tokens, tokens[p.run.at*rows:])
-		copy(p.targets, targets[p.run.at*rows:])
+		p.in.fill(in, p.run.at)
 		if err := p.machine.RunAll(); err != nil {
 			return 0, err
 		}
@@ -211,17 +198,4 @@ func (p *program) lossOf(tokens, targets []int32, vocab int) (float32, error) {
 		return loss, fmt.Errorf("%w: %v", ErrNotFinite, loss)
 	}
 	return loss, nil
-}
-
-// checkIDs checks that ids are want tokens of the vocabulary.
-func checkIDs(ids []int32, want, vocab int) error {
-	if len(ids) != want {
-		return fmt.Errorf("%w: %d tokens, want %d", ErrTokens, len(ids), want)
-	}
-	for i, id := range ids {
-		if id < 0 || int(id) >= vocab {
-			return fmt.Errorf("%w: token %d at %d is outside the vocabulary of %d", ErrTokens, id, i, vocab)
-		}
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ func TestStepAgainstFloat64(t *testing.T) {
 			m := fresh(t, spec, engine(t, 2, "ref"), batch)
 			enlarge(m.Params())
 			tokens, targets := text(7, batch*spec.Context, spec.Vocab)
-			loss, err := m.Step(tokens, targets)
+			loss, err := m.Step(Inputs{Tokens: tokens, Targets: targets})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -25,7 +25,7 @@ func TestStepAgainstFloat64(t *testing.T) {
 			closeTo(t, "loss", []float32{loss}, []float64{ref()}, 1e-5)
 			closeTo(t, "gradient", m.Grads(), centralDifferences(theta, ref), 2e-5)
 
-			again, err := m.Loss(tokens, targets)
+			again, err := m.Loss(Inputs{Tokens: tokens, Targets: targets})
 			if err != nil || math.Float32bits(again) != math.Float32bits(loss) {
 				t.Fatalf("Loss = %v, %v; Step said %v", again, err, loss)
 			}
@@ -50,11 +50,11 @@ func TestModelsSideBySide(t *testing.T) {
 		wg.Go(func() {
 			m := fresh(t, spec, eng, 1)
 			for range 3 {
-				if _, err := m.Step(tokens, targets); err != nil {
+				if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 					t.Error(err)
 				}
 			}
-			if _, err := m.Loss(tokens, targets); err != nil {
+			if _, err := m.Loss(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 				t.Error(err)
 			}
 			results[i] = digest(m.Grads())
@@ -73,12 +73,12 @@ func BenchmarkStep(b *testing.B) {
 	eng := engine(b, 2, bestPath())
 	m := fresh(b, small, eng, batch)
 	tokens, targets := text(1, batch*small.Context, small.Vocab)
-	if _, err := m.Step(tokens, targets); err != nil {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := m.Step(tokens, targets); err != nil {
+		if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -23,3 +23,24 @@ func (e env) crossEntropy(name string, rows, vocab int) *op {
 	}
 	return o
 }
+
+// squaredError returns the mean over the batch of the mean squared difference between pred and target, both (rows, dim) of
+// a pass: the row fold of the losses of all passes, divided by their number. Its derivative is left, and bound, as that of
+// crossEntropy.
+func (e env) squaredError(name string, rows, dim int) *op {
+	losses := e.keep(rows * e.run.count())
+	var dpred []float32
+	o := e.op("squarederror", name)
+	o.args, o.out = []arg{matrix(rows, dim), matrix(rows, dim)}, scalar()
+	o.run = func(loss []float32, v []G.Value) {
+		e.SquaredError(f32(v[0]), f32(v[1]), rows, dim, losses[e.run.index()*rows:], dpred, len(losses))
+		loss[0] = e.Sum(losses) / float32(len(losses))
+	}
+	o.wrt = []bool{true, false}
+	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
+		dpred = e.keep(rows * dim)
+		dx, err := apply(e.leftover("squarederror.dx", name, scalar(), matrix(rows, dim), dpred), loss)
+		return G.Nodes{dx, nil}, err
+	}
+	return o
+}

@@ -15,6 +15,8 @@ func TestOps(t *testing.T) {
 	h := heads{batch: 2, seq: 5, query: 4, kv: 2, hd: 6}
 	cos, sin := exact.RopeTable(h.seq, h.hd, 50)
 	ids := []int32{3, 0, 3, 1, 3, 0}
+	conv := exact.ConvShape{Batch: 2, Height: 4, Width: 3, Channels: 2, KernelH: 3, KernelW: 3, Stride: 1, Pad: 1}
+	pool := exact.ConvShape{Batch: 2, Height: 5, Width: 4, Channels: 3, KernelH: 2, KernelW: 2, Stride: 2}
 	tests := map[string]struct {
 		op  func(e env) *op
 		ids []int32 // the token operand, if there is one
@@ -49,6 +51,26 @@ func TestOps(t *testing.T) {
 		"attention": {
 			op:  func(e env) *op { return e.attention("x", h) },
 			ref: func(in [][]float64) []float64 { return refAttention(in[0], h) },
+		},
+		"affine": {
+			op:  func(e env) *op { return e.affine("x", 7, 5, 3) },
+			ref: func(in [][]float64) []float64 { return refAffine(in[0], in[1], in[2]) },
+		},
+		"gelu": {
+			op:  func(e env) *op { return e.gelu("x", 4, 9) },
+			ref: func(in [][]float64) []float64 { return refEach(in[0], refGELU) },
+		},
+		"relu": {
+			op:  func(e env) *op { return e.relu("x", 4, 9) },
+			ref: func(in [][]float64) []float64 { return refEach(in[0], refReLU) },
+		},
+		"im2col": {
+			op:  func(e env) *op { return e.im2col("x", conv) },
+			ref: func(in [][]float64) []float64 { return refWindows(in[0], conv) },
+		},
+		"maxpool": {
+			op:  func(e env) *op { return e.maxPool("x", pool) },
+			ref: func(in [][]float64) []float64 { return refPool(in[0], pool) },
 		},
 		"swiglu": {
 			op:  func(e env) *op { return e.swiglu("x", 4, 9) },
@@ -173,7 +195,7 @@ func TestGatheredGradientSkipsAbsentRows(t *testing.T) {
 	m := fresh(t, spec, engine(t, 1, "ref"), 1)
 	tokens := []int32{1, 2, 1, 2, 1}
 	for range 2 {
-		if _, err := m.Step(tokens, tokens); err != nil {
+		if _, err := m.Step(Inputs{Tokens: tokens, Targets: tokens}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,8 +12,8 @@ type Options struct {
 	// Trained are the parts of theta that get a gradient: ascending, disjoint, none of them empty. They may cut a tensor
 	// anywhere. None at all means the whole of theta.
 	Trained []Range
-	// MicroBatch is the sequences per pass; 0 is the whole batch. It divides the batch, and MicroBatch*Context is a
-	// multiple of 512 unless it is the batch: gradients are folded over blocks of 512 rows, between which passes may part.
+	// MicroBatch is the sequences or examples per pass; 0 is the whole batch. It divides the batch, and MicroBatch*Context,
+	// or MicroBatch itself for examples, is a multiple of 512 unless it is the batch: gradients are folded over blocks of 512 rows, between which passes may part.
 	MicroBatch int
 	// Recompute keeps only the input of each layer and computes the rest of the layer again on the way back.
 	Recompute bool
@@ -30,7 +30,7 @@ func (o Options) resolve(spec protocol.ModelSpec, batch, params int) (Options, e
 	if o.MicroBatch < 0 || batch%o.MicroBatch != 0 {
 		return o, fmt.Errorf("models: micro-batch of %d sequences: want a divisor of batch = %d", o.MicroBatch, batch)
 	}
-	if rows := o.MicroBatch * spec.Context; o.MicroBatch != batch && rows%passRows != 0 {
+	if rows := o.MicroBatch * max(spec.Context, 1); o.MicroBatch != batch && rows%passRows != 0 {
 		return o, fmt.Errorf("models: micro-batch of %d sequences is %d rows: want a multiple of %d", o.MicroBatch, rows, passRows)
 	}
 	if len(o.Trained) == 0 {

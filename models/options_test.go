@@ -27,7 +27,7 @@ func drawModel(t *rapid.T) (spec protocol.ModelSpec, batch int) {
 
 func drawOptions(t *rapid.T, spec protocol.ModelSpec, batch, params int) Options {
 	opts := Options{Recompute: rapid.Bool().Draw(t, "recompute")}
-	if blocks := batch * spec.Context / passRows; rapid.Bool().Draw(t, "micro") {
+	if blocks := batch * max(spec.Context, 1) / passRows; rapid.Bool().Draw(t, "micro") {
 		opts.MicroBatch = batch / blocks
 	}
 	cuts := rapid.SliceOfN(rapid.IntRange(0, params), 0, 8).Draw(t, "cuts")
@@ -61,18 +61,18 @@ func descend(m *Model) {
 // follow trains m and whole, of which only m's ranges move, side by side and fails where they part.
 func follow(t rapid.TB, whole, m *Model, steps int) {
 	for step := range steps {
-		tokens, targets := text(uint64(step), m.batch*m.spec.Context, m.spec.Vocab)
-		want, err := whole.Step(tokens, targets)
+		in := inputsFor(uint64(step), m.spec, m.batch)
+		want, err := whole.Step(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.Step(tokens, targets)
+		got, err := m.Step(in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		eval := got
 		if step == 0 {
-			if eval, err = m.Loss(tokens, targets); err != nil {
+			if eval, err = m.Loss(in); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -160,7 +160,10 @@ func TestTrainingWithOptions(t *testing.T) {
 				copy(m.Params(), whole.Params())
 				follow(t, whole, m, steps)
 				tokens, targets := text(1, 8*spec.Context, spec.Vocab)
-				if n := testing.AllocsPerRun(5, func() { _, _ = m.Step(tokens, targets); _, _ = m.Loss(tokens, targets) }); n != 0 {
+				if n := testing.AllocsPerRun(5, func() {
+					_, _ = m.Step(Inputs{Tokens: tokens, Targets: targets})
+					_, _ = m.Loss(Inputs{Tokens: tokens, Targets: targets})
+				}); n != 0 {
 					t.Errorf("Step and Loss allocate %v times", n)
 				}
 			})

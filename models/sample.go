@@ -18,6 +18,9 @@ const maxSample = 1 << 20
 //
 // The model sees the last Context bytes. Each byte costs a forward pass over one full sequence.
 func (m *Model) Sample(prompt []byte, n int, temperature float32, seed [32]byte) ([]byte, error) {
+	if m.spec.OnExamples() {
+		return nil, fmt.Errorf("%w: family %s writes no text", ErrTokens, m.spec.Family)
+	}
 	if n < 0 || n > maxSample {
 		return nil, fmt.Errorf("models: sample of %d bytes: want 0 to %d", n, maxSample)
 	}

@@ -52,7 +52,7 @@ func BenchmarkModels(b *testing.B) {
 				b.ReportAllocs()
 				for range b.N {
 					start := time.Now()
-					if _, err := model.Step(tokens, targets); err != nil {
+					if _, err := model.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 						b.Fatal(err)
 					}
 					best = min(best, time.Since(start))

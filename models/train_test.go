@@ -58,7 +58,7 @@ func sgd(t *testing.T, spec protocol.ModelSpec, eng *exact.Engine, batch int) st
 	var losses []float32
 	for i := range 5 {
 		tokens, targets := text(uint64(i), batch*spec.Context, spec.Vocab)
-		loss, err := m.Step(tokens, targets)
+		loss, err := m.Step(Inputs{Tokens: tokens, Targets: targets})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestOverfit(t *testing.T) {
 	for i := range len(lesson) - 1 {
 		tokens, targets = append(tokens, int32(lesson[i])), append(targets, int32(lesson[i+1]))
 	}
-	first, err := m.Loss(tokens, targets)
+	first, err := m.Loss(Inputs{Tokens: tokens, Targets: targets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestOverfit(t *testing.T) {
 	}
 	var last float32
 	for range 150 {
-		if last, err = m.Step(tokens, targets); err != nil {
+		if last, err = m.Step(Inputs{Tokens: tokens, Targets: targets}); err != nil {
 			t.Fatal(err)
 		}
 		eng.FMA(m.Params(), -0.5, m.Grads())
@@ -145,10 +145,10 @@ func TestCallerFaults(t *testing.T) {
 		"token too big": {with(tokens, int32(spec.Vocab)), targets},
 		"target < 0":    {tokens, with(targets, -1)},
 	} {
-		if _, err := m.Step(c[0], c[1]); !errors.Is(err, ErrTokens) {
+		if _, err := m.Step(Inputs{Tokens: c[0], Targets: c[1]}); !errors.Is(err, ErrTokens) {
 			t.Errorf("Step, %s: %v", name, err)
 		}
-		if _, err := m.Loss(c[0], c[1]); !errors.Is(err, ErrTokens) {
+		if _, err := m.Loss(Inputs{Tokens: c[0], Targets: c[1]}); !errors.Is(err, ErrTokens) {
 			t.Errorf("Loss, %s: %v", name, err)
 		}
 	}
@@ -166,7 +166,7 @@ func TestCallerFaults(t *testing.T) {
 	for i := range tokens {
 		tokens[i] = 0
 	}
-	if _, err := m.Step(tokens, targets); !errors.Is(err, ErrNotFinite) {
+	if _, err := m.Step(Inputs{Tokens: tokens, Targets: targets}); !errors.Is(err, ErrNotFinite) {
 		t.Errorf("infinite weight: %v", err)
 	}
 	if _, err := m.Sample([]byte{0}, 1, 0, [32]byte{}); !errors.Is(err, ErrNotFinite) {

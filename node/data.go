@@ -69,11 +69,6 @@ func findOpticks() (path string, text []byte) {
 	return "", nil
 }
 
-// holdout returns the number of held-out tokens of a dataset: a tenth, at most 64 Ki, at least two sequences.
-func holdout(tokens uint64, context int) uint64 {
-	return max(min(tokens/10, 64<<10), 2*uint64(context)+2)
-}
-
 // storeCorpus puts a dataset's chunks and manifest into a store.
 func storeCorpus(store *durable.Store, data []byte) error {
 	m := protocol.NewManifest(data)
@@ -86,13 +81,6 @@ func storeCorpus(store *durable.Store, data []byte) error {
 		return fmt.Errorf("store dataset manifest: %w", err)
 	}
 	return nil
-}
-
-// describeCorpus is what the RunSpec says of a dataset.
-func describeCorpus(data []byte, context int) protocol.DataSpec {
-	m := protocol.NewManifest(data)
-	n := uint64(len(data))
-	return protocol.DataSpec{Manifest: protocol.MerkleRoot(m.Encode()), Tokenizer: "bytes", Tokens: n, Holdout: holdout(n, context)}
 }
 
 // blobGetter reads a blob of at most limit bytes, from disk or from the run's peers.

@@ -5,6 +5,7 @@ import (
 
 	"drystone/aggregate"
 	"drystone/protocol"
+	"drystone/trainer"
 )
 
 // CheckCount is how often a peer's contributions were checked, and with what result.
@@ -60,11 +61,11 @@ func (a *Aggregator) Revealed(round uint32) ([]protocol.PeerID, error) {
 // Params returns the number of parameters of the run's model.
 func (a *Aggregator) Params() int { return a.params }
 
-// HeldOutLoss computes the loss, in nats per byte, of the parameters at the start of a round.
-func (a *Aggregator) HeldOutLoss(ctx context.Context, round uint32, sequences int) (float64, error) {
+// HeldOut returns how the parameters at the start of a round do on the first held-out sequences or examples, at most n.
+func (a *Aggregator) HeldOut(ctx context.Context, round uint32, n int) (trainer.Score, error) {
 	theta, _, err := a.Model(ctx, round)
 	if err != nil {
-		return 0, err
+		return trainer.Score{}, err
 	}
-	return a.device.Loss(ctx, theta, sequences)
+	return a.device.Evaluate(ctx, theta, n)
 }

@@ -61,7 +61,7 @@ func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
 	if err := cfg.Spec.Validate(); err != nil {
 		return l, err
 	}
-	if l.Dataset, err = trainer.NewDataset(cfg.Data, cfg.Spec.Data.Holdout); err != nil {
+	if l.Dataset, err = trainer.OpenDataset(cfg.Spec.Data, cfg.Data); err != nil {
 		return l, err
 	}
 	if l.Device, err = trainer.NewDevice(&cfg.Spec, l.Run, l.Dataset, max(cfg.Threads, 1)); err != nil {

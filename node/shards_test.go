@@ -215,8 +215,8 @@ func TestChooseCapacity(t *testing.T) {
 		spec.Train.MinShards = c.min
 		tr := &Trainer{member: member{spec: &spec, params: 4*4096 - 9}}
 		got, err := tr.chooseCapacity(t.Context(), TrainerConfig{Shards: c.shards})
-		if got != c.want || !errors.Is(err, c.err) {
-			t.Errorf("min_shards = %d, %d asked for: %d (%v), want %d (%v)", c.min, c.shards, got, err, c.want, c.err)
+		if got.Shards != c.want || got.Of != 4 || !errors.Is(err, c.err) {
+			t.Errorf("min_shards = %d, %d asked for: %+v (%v), want %d (%v)", c.min, c.shards, got, err, c.want, c.err)
 		}
 	}
 }

@@ -36,12 +36,6 @@ func DemoSpec(seed uint64, rounds, peers uint32) protocol.RunSpec {
 	return s
 }
 
-// WithData fills in what the RunSpec says of a dataset.
-func WithData(s protocol.RunSpec, data []byte) protocol.RunSpec {
-	s.Data = describeCorpus(data, s.Model.Context)
-	return s
-}
-
 // TinySpec is DemoSpec with a model of a few thousand parameters: for tests, and for machines without vector kernels.
 func TinySpec(seed uint64, rounds, peers uint32) protocol.RunSpec {
 	s := DemoSpec(seed, rounds, peers)
@@ -50,10 +44,4 @@ func TinySpec(seed uint64, rounds, peers uint32) protocol.RunSpec {
 	s.Train.Steps, s.Train.Segment, s.Train.Batch, s.Train.Warmup = 10, 2, 4, 5
 	s.Codec.ShardParams = 8192
 	return s
-}
-
-// SpecTemplate is a run.toml with every key that a launcher may want to set, at its default.
-func SpecTemplate() string {
-	s := DefaultSpec()
-	return specHeader + encodeTOML(&s)
 }

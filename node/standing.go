@@ -27,7 +27,7 @@ func (t *Trainer) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	msg := protocol.Sign(t.cfg.Key, protocol.Join{Run: t.run, Peer: t.cfg.Key.ID(), Payout: t.payout, Nonce: nonce, Shards: t.capacity}).Encode()
+	msg := protocol.Sign(t.cfg.Key, protocol.Join{Run: t.run, Peer: t.cfg.Key.ID(), Payout: t.payout, Nonce: nonce, Shards: t.capacity.Shards}).Encode()
 	var final error
 	err = retry(ctx, time.Second, func() error {
 		refusals, last := 0, errors.New("no aggregator is known")

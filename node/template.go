@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,12 +11,105 @@ import (
 	"drystone/protocol"
 )
 
+// Template is a run to start from, which trains out of the box.
+type Template struct {
+	Name string
+	Data string // what it trains on without --data, and what --data may name
+	Spec protocol.RunSpec
+}
+
+// Templates lists the templates, the default one first.
+func Templates() []Template {
+	return []Template{
+		{"llama", "Newton's Opticks from the Go installation, byte by byte; --data names text files", DefaultSpec()},
+		{"tokens", "the same text as tokens of 2 bytes: its 768 most frequent words, and bytes for the rest; --data names files of\n" +
+			"# little-endian tokens (data.tokenizer u16le or u32le), each below model.vocab", tokensSpec()},
+		{"mlp-classifier", "generated images of digits; --data names a CSV table (its last column, or --target, is the class) or IDX files of\n" +
+			"# images and labels in turn; model.inputs is the number of features, model.outputs that of classes", classifierSpec()},
+		{"mlp-regressor", "Friedman's function of ten features with noise; --data names a CSV table (its last column, or --target, is the\n" +
+			"# value); model.inputs is the number of features", regressorSpec()},
+		{"convnet", "generated images of digits; --data names IDX files of images and labels in turn; model.height, width and channels\n" +
+			"# are the images', model.outputs is the number of classes", convnetSpec()},
+	}
+}
+
+// tokensSpec is a Llama with shared key and value heads and a tied head on tokens of two bytes.
+func tokensSpec() protocol.RunSpec {
+	s := DefaultSpec()
+	s.Name = "first-tokens"
+	s.Model = protocol.ModelSpec{Family: "llama", Dim: 96, Layers: 2, Heads: 4, KVHeads: 2, FFN: 256, Vocab: 1024, Context: 64,
+		NormEps: 1e-5, RopeTheta: 10000, Tied: true}
+	s.Data.Tokenizer = "u16le"
+	return s
+}
+
+// examplesSpec is what the templates on examples share: small models, whose updates go up as they are.
+func examplesSpec(name string, m protocol.ModelSpec) protocol.RunSpec {
+	s := DefaultSpec()
+	s.Name, s.Model = name, m
+	s.Data = protocol.DataSpec{Kind: protocol.Examples}
+	s.Train.Rounds, s.Train.Batch = 40, 32
+	s.Codec = protocol.CodecSpec{Up: "dense", ShardParams: 65536}
+	s.Payout.PerMillion = 100_000
+	return s
+}
+
+func classifierSpec() protocol.RunSpec {
+	return examplesSpec("first-classifier", protocol.ModelSpec{Family: "mlp", Dim: 128, Layers: 2, Inputs: 144, Outputs: 10, Loss: "cross-entropy"})
+}
+
+func regressorSpec() protocol.RunSpec {
+	return examplesSpec("first-regressor", protocol.ModelSpec{Family: "mlp", Dim: 64, Layers: 2, Inputs: 10, Outputs: 1, Loss: "squared-error"})
+}
+
+func convnetSpec() protocol.RunSpec {
+	return examplesSpec("first-convnet", protocol.ModelSpec{Family: "convnet", Dim: 16, Layers: 2, Height: 12, Width: 12, Channels: 1,
+		Outputs: 10, Loss: "cross-entropy"})
+}
+
+// SpecTemplate is a run.toml with every key that a launcher may want to set, at its default. The empty name stands for the
+// default template.
+func SpecTemplate(name string) (string, error) {
+	var names []string
+	for _, t := range Templates() {
+		if t.Name == name || name == "" {
+			return fmt.Sprintf(specHeader, t.Data) + encodeTOML(&t.Spec), nil
+		}
+		names = append(names, t.Name)
+	}
+	return "", fmt.Errorf("no template %q; there are %s", name, strings.Join(names, ", "))
+}
+
+// ParseSpec reads a run.toml. Keys left out keep the values of the template with its family and, if there is one, its loss
+// and kind of tokens. name is used in messages.
+func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
+	var given protocol.RunSpec
+	if err := protocol.ParseTOML(name, text, &given); err != nil {
+		return given, err
+	}
+	spec, best := DefaultSpec(), 0
+	for _, t := range Templates() {
+		like := 0
+		if t.Spec.Model.Family == given.Model.Family {
+			like++
+			if t.Spec.Model.Loss == given.Model.Loss && (t.Spec.Data.TokenBytes() > 1) == (given.Data.TokenBytes() > 1) {
+				like++
+			}
+		}
+		if like > best {
+			spec, best = t.Spec, like
+		}
+	}
+	return spec, protocol.ParseTOML(name, text, &spec)
+}
+
 const specHeader = `# A run spec. Keys left out keep the values below; docs/protocol.md explains each key. founder and data are filled in
-# by "drystone launch" from the key and --data.
+# by "drystone launch" from the key and --data. Without --data this run trains on
+# %s.
 
 `
 
-// encodeTOML renders a spec without the keys that launch fills in.
+// encodeTOML renders a spec without the keys that launch fills in and those that its family does not use.
 func encodeTOML(s *protocol.RunSpec) string {
 	var b bytes.Buffer
 	e := toml.NewEncoder(&b)
@@ -24,6 +118,9 @@ func encodeTOML(s *protocol.RunSpec) string {
 		return "" // only for types that a RunSpec does not have
 	}
 	filled := []string{"founder", "manifest", "tokens", "holdout"}
+	if s.Model.OnExamples() {
+		filled = append(filled, "heads", "kv_heads", "ffn", "vocab", "context", "norm_eps", "rope_theta", "tied", "tokenizer")
+	}
 	var kept []string
 	for line := range strings.Lines(b.String()) {
 		key, _, _ := strings.Cut(line, " ")

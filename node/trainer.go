@@ -29,7 +29,7 @@ type TrainerConfig struct {
 type Trainer struct {
 	member
 	payout        protocol.Address
-	capacity      uint32 // shards of a round that it offers to train, 0 for all
+	capacity      Capacity
 	cheat         func(uint32) bool
 	store         *trainer.ContributionStore
 	reveals       *reveals
@@ -196,10 +196,8 @@ func (t *Trainer) Finished() <-chan struct{} { return t.finished }
 // Err returns why the trainer stopped, nil for the end of the run. Call it after Finished.
 func (t *Trainer) Err() error { return t.err }
 
-// Capacity returns how many of the model's shards this peer offers to train each round, 0 for all.
-func (t *Trainer) Capacity() (shards uint32, of int) {
-	return t.capacity, t.spec.Codec.Shards(t.params)
-}
+// Capacity returns what this peer offers to train each round.
+func (t *Trainer) Capacity() Capacity { return t.capacity }
 
 // Payout returns the account that this peer's work is paid to.
 func (t *Trainer) Payout() protocol.Address { return t.payout }

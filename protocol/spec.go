@@ -26,11 +26,15 @@ type RunSpec struct {
 	Deadlines DeadlineSpec  `toml:"deadlines" cbor:"deadlines"`
 }
 
-// ModelSpec is the shape of a model family.
+// ModelSpec is the shape of a model family. A field that its family does not use is zero.
+//
+//	"llama"    decoder on sequences of tokens: all but the last six fields
+//	"mlp"      Layers hidden layers of Dim values over Inputs features, each linear, bias, GELU; then linear and bias
+//	"convnet"  Layers blocks over an image, each 3x3 convolution to Dim channels, bias, ReLU, 2x2 max pool; then linear and bias
 type ModelSpec struct {
-	Family    string  `toml:"family" cbor:"family"`         // "llama"
-	Dim       int     `toml:"dim" cbor:"dim"`               // embedding width, a multiple of Heads
-	Layers    int     `toml:"layers" cbor:"layers"`         // decoder blocks
+	Family    string  `toml:"family" cbor:"family"`         // "llama", "mlp" or "convnet"
+	Dim       int     `toml:"dim" cbor:"dim"`               // llama: embedding width, a multiple of Heads; else hidden width or channels
+	Layers    int     `toml:"layers" cbor:"layers"`         // decoder blocks, hidden layers, convolution blocks
 	Heads     int     `toml:"heads" cbor:"heads"`           // query heads; Dim/Heads is even
 	KVHeads   int     `toml:"kv_heads" cbor:"kv_heads"`     // key and value heads, divides Heads
 	FFN       int     `toml:"ffn" cbor:"ffn"`               // width of the SwiGLU layer
@@ -39,22 +43,35 @@ type ModelSpec struct {
 	NormEps   float64 `toml:"norm_eps" cbor:"norm_eps"`     // RMSNorm epsilon
 	RopeTheta float64 `toml:"rope_theta" cbor:"rope_theta"` // RoPE base
 	Tied      bool    `toml:"tied" cbor:"tied"`             // the head shares the embedding
+
+	// The rest is not encoded for a llama.
+	Inputs   int    `toml:"inputs,omitzero" cbor:"inputs,omitzero"`     // mlp: features of an example
+	Height   int    `toml:"height,omitzero" cbor:"height,omitzero"`     // convnet: rows of an image
+	Width    int    `toml:"width,omitzero" cbor:"width,omitzero"`       // convnet: columns of an image
+	Channels int    `toml:"channels,omitzero" cbor:"channels,omitzero"` // convnet: values per pixel
+	Outputs  int    `toml:"outputs,omitzero" cbor:"outputs,omitzero"`   // mlp, convnet: classes, or values per example
+	Loss     string `toml:"loss,omitempty" cbor:"loss,omitempty"`       // "cross-entropy"; mlp also "squared-error"
 }
 
 // DataSpec names the dataset. The manifest lists the chunks; peers fetch both by digest.
 type DataSpec struct {
 	Manifest  Digest `toml:"manifest" cbor:"manifest"`   // MerkleRoot of the canonical Manifest
-	Tokenizer string `toml:"tokenizer" cbor:"tokenizer"` // "bytes"
-	Tokens    uint64 `toml:"tokens" cbor:"tokens"`       // length of the whole dataset
-	Holdout   uint64 `toml:"holdout" cbor:"holdout"`     // last tokens of it, never trained on
+	Tokenizer string `toml:"tokenizer" cbor:"tokenizer"` // "bytes", "u16le" or "u32le"; empty for examples
+	Tokens    uint64 `toml:"tokens" cbor:"tokens"`       // length of the whole dataset, in tokens or examples
+	Holdout   uint64 `toml:"holdout" cbor:"holdout"`     // last ones of it, never trained on
+	// Kind is "examples" for the mlp and convnet families, and empty, not encoded, for sequences of tokens.
+	Kind string `toml:"kind,omitempty" cbor:"kind,omitempty"`
 }
+
+// Examples is the Kind of a dataset of labelled examples.
+const Examples = "examples"
 
 // TrainSpec is the inner optimisation that each peer runs: AdamW (Loshchilov and Hutter 2019), moments reset each round.
 type TrainSpec struct {
 	Rounds      uint32  `toml:"rounds" cbor:"rounds"`
 	Steps       uint32  `toml:"steps" cbor:"steps"`     // H, inner steps per round
 	Segment     uint32  `toml:"segment" cbor:"segment"` // steps between trace states, the unit of a check; divides Steps
-	Batch       int     `toml:"batch" cbor:"batch"`     // sequences per step
+	Batch       int     `toml:"batch" cbor:"batch"`     // sequences or examples per step
 	LR          float64 `toml:"lr" cbor:"lr"`           // peak learning rate
 	MinLR       float64 `toml:"min_lr" cbor:"min_lr"`   // at the end of the cosine
 	Warmup      uint32  `toml:"warmup" cbor:"warmup"`   // linear warm-up, in steps counted over the run
@@ -191,8 +208,10 @@ type Assignment struct {
 	Shards []uint32 // ascending; empty for all
 }
 
-// TokensPerStep is the number of training tokens of one inner step.
-func (s *RunSpec) TokensPerStep() uint64 { return uint64(s.Train.Batch) * uint64(s.Model.Context) }
+// TokensPerStep is the number of training tokens of one inner step. An example counts as one token.
+func (s *RunSpec) TokensPerStep() uint64 {
+	return uint64(s.Train.Batch) * uint64(max(s.Model.Context, 1))
+}
 
 // Segments returns the number of trace segments of a contribution of the given steps. It is 0 for 0 steps only.
 func (s *RunSpec) Segments(steps uint32) uint32 {

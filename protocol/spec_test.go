@@ -40,6 +40,13 @@ func TestValidateRefuses(t *testing.T) {
 		{"model.context", func(s *RunSpec) { s.Model.Context = 1<<17 + 1 }},
 		{"model.norm_eps", func(s *RunSpec) { s.Model.NormEps = 0 }},
 		{"model.rope_theta", func(s *RunSpec) { s.Model.RopeTheta = nan }},
+		{"model.inputs", func(s *RunSpec) { s.Model.Inputs = 1 }}, // a llama has none of these
+		{"model.height", func(s *RunSpec) { s.Model.Height = 1 }},
+		{"model.width", func(s *RunSpec) { s.Model.Width = -1 }},
+		{"model.channels", func(s *RunSpec) { s.Model.Channels = 1 }},
+		{"model.outputs", func(s *RunSpec) { s.Model.Outputs = 1 }},
+		{"model.loss", func(s *RunSpec) { s.Model.Loss = "cross-entropy" }},
+		{"data.kind", func(s *RunSpec) { s.Data.Kind = Examples }},
 		{"data.tokenizer", func(s *RunSpec) { s.Data.Tokenizer = "bpe" }},
 		{"data.tokens", func(s *RunSpec) { s.Data.Tokens = math.MaxUint64 }},
 		{"data.tokens", func(s *RunSpec) { s.Data.Tokens = s.Data.Holdout + uint64(s.Model.Context) }},

@@ -59,34 +59,6 @@ func printable(s string, limit int) bool {
 	return len(s) >= 1 && len(s) <= limit
 }
 
-func (m *ModelSpec) validate(c *checker) {
-	c.oneOf("model.family", m.Family, "llama")
-	c.between("model.dim", float64(m.Dim), 2, 1<<16)
-	c.between("model.layers", float64(m.Layers), 1, 1024)
-	c.between("model.heads", float64(m.Heads), 1, 1024)
-	c.between("model.kv_heads", float64(m.KVHeads), 1, float64(m.Heads))
-	c.between("model.ffn", float64(m.FFN), 1, 1<<18)
-	c.between("model.vocab", float64(m.Vocab), 2, 1<<20)
-	c.between("model.context", float64(m.Context), 1, 1<<17)
-	c.between("model.norm_eps", m.NormEps, 1e-12, 1)
-	c.between("model.rope_theta", m.RopeTheta, 1, 1e9)
-	if c.err != nil {
-		return // the divisions below need positive divisors
-	}
-	c.rule(m.Dim%m.Heads == 0 && m.Dim/m.Heads%2 == 0, "model.dim = %d with heads = %d: the head size must be a whole even number", m.Dim, m.Heads)
-	c.rule(m.Heads%m.KVHeads == 0, "model.kv_heads = %d does not divide heads = %d", m.KVHeads, m.Heads)
-}
-
-func (s *RunSpec) validateData(c *checker) {
-	c.oneOf("data.tokenizer", s.Data.Tokenizer, "bytes")
-	c.rule(s.Model.Vocab >= 256, "model.vocab = %d is too small for the bytes tokenizer, want at least 256", s.Model.Vocab)
-	need := uint64(max(s.Model.Context, 0)) + 1
-	c.rule(s.Data.Tokens <= 1<<48, "data.tokens = %d, want at most 2^48", s.Data.Tokens)
-	c.rule(s.Data.Holdout >= need, "data.holdout = %d, want at least one sequence of context+1 = %d tokens", s.Data.Holdout, need)
-	c.rule(s.Data.Tokens >= s.Data.Holdout && s.Data.Tokens-s.Data.Holdout >= need,
-		"data.tokens = %d leaves less than one sequence of %d tokens beside the holdout of %d", s.Data.Tokens, need, s.Data.Holdout)
-}
-
 func (t *TrainSpec) validate(c *checker) {
 	c.between("train.rounds", float64(t.Rounds), 1, 1<<24)
 	c.between("train.steps", float64(t.Steps), 1, 1<<16)
@@ -111,7 +83,7 @@ func (s *RunSpec) validatePasses(c *checker) {
 	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
 	if c.err == nil && n > 0 && n < s.Train.Batch {
 		c.rule(s.Train.Batch%n == 0, "train.micro_batch = %d does not divide batch = %d", n, s.Train.Batch)
-		c.rule(n*s.Model.Context%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
+		c.rule(n*max(s.Model.Context, 1)%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
 	}
 }
 

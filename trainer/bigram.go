@@ -11,8 +11,12 @@ var bigramAlphas = [...]float64{1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01}
 //	P(b | a) = (count(a b) + alpha) / (count(a .) + 256 alpha)
 //
 // with counts over the training part, the mean over every held-out byte after the first, and add-alpha smoothing with
-// that alpha of 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01 which makes the held-out loss least: in the bigram's favour.
+// that alpha of 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01 which makes the held-out loss least: in the bigram's favour. It is +Inf
+// for data other than bytes.
 func (d *Dataset) Bigram() float64 {
+	if d.width != 1 {
+		return math.Inf(1)
+	}
 	var train, held [256][256]float64
 	count(d.data[:d.train], &train)
 	count(d.data[d.train:], &held)

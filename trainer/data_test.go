@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"drystone/models"
 	"drystone/protocol"
 
 	"pgregory.net/rapid"
@@ -68,7 +69,7 @@ func TestLoadDataset(t *testing.T) {
 			t.Errorf("holdout %d: %v", holdout, err)
 		}
 	}
-	if err := d.fits(1000); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "1001") {
+	if err := d.Fits(&protocol.ModelSpec{Family: "llama", Vocab: 256, Context: 1000}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "1001") {
 		t.Errorf("too short: %v", err)
 	}
 }
@@ -118,10 +119,11 @@ func TestDraw(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, targets := make([]int32, 40), make([]int32, 40)
+	in := models.NewInputs(protocol.ModelSpec{Family: "llama", Context: 4}, 10)
+	tokens, targets := in.Tokens, in.Targets
 	seen := map[int32]bool{}
 	for step := range uint32(200) {
-		d.Draw(protocol.Assignment{}, step, 4, tokens, targets)
+		d.Draw(protocol.Assignment{}, step, 4, &in)
 		for i := range tokens {
 			if targets[i] != tokens[i]+1 || i%4 > 0 && tokens[i] != targets[i-1] || targets[i] >= 30 {
 				t.Fatalf("step %d: %v -> %v", step, tokens, targets)

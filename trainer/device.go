@@ -23,10 +23,10 @@ type Device struct {
 
 	turn chan struct{} // holds one element while a job runs; the job owns everything below
 
-	closed          bool
-	engine          *exact.Engine
-	plan            *plan   // the last one; the Params of its model are the theta of the running job
-	tokens, targets []int32 // (batch, context)
+	closed bool
+	engine *exact.Engine
+	plan   *plan         // the last one; the Params of its model are the theta of the running job
+	in     models.Inputs // the batch of a step
 }
 
 // NewDevice validates spec, which it keeps, and plans its training step on the given number of threads; results do not
@@ -37,10 +37,10 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 		return nil, err
 	}
 	if data.Tokens() != spec.Data.Tokens || data.Holdout() != spec.Data.Holdout {
-		return nil, fmt.Errorf("%w: %d tokens with %d held out, the run spec says %d and %d",
-			ErrData, data.Tokens(), data.Holdout(), spec.Data.Tokens, spec.Data.Holdout)
+		return nil, fmt.Errorf("%w: %d %s with %d held out, the run spec says %d and %d",
+			ErrData, data.Tokens(), data.unit(), data.Holdout(), spec.Data.Tokens, spec.Data.Holdout)
 	}
-	if err := data.fits(spec.Model.Context); err != nil {
+	if err := data.Fits(&spec.Model); err != nil {
 		return nil, err
 	}
 	codec, err := delta.New(spec.Codec)
@@ -55,11 +55,10 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	if err != nil {
 		return nil, err
 	}
-	rows := spec.Train.Batch * spec.Model.Context
 	d := &Device{
 		spec: spec, run: run, data: data, layout: layout, params: total, codec: codec,
 		turn: make(chan struct{}, 1), engine: engine,
-		tokens: make([]int32, rows), targets: make([]int32, rows),
+		in: models.NewInputs(spec.Model, spec.Train.Batch),
 	}
 	if spec.Train.MinShards == 0 {
 		if err := d.planFor(nil); err != nil {
@@ -164,9 +163,9 @@ func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to ui
 // step runs inner step s, from 0, as the package comment defines it.
 func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 	t := &d.spec.Train
-	d.data.Draw(a, s, d.spec.Model.Context, d.tokens, d.targets)
+	d.data.Draw(a, s, d.spec.Model.Context, &d.in)
 	p := d.plan
-	loss, err := p.model.Step(d.tokens, d.targets)
+	loss, err := p.model.Step(d.in)
 	if errors.Is(err, models.ErrNotFinite) {
 		return loss, fmt.Errorf("%w: %w", ErrDiverged, err)
 	}

@@ -31,6 +31,11 @@
 //	g < W    lr * (g+1)/W
 //	else     min_lr + (lr-min_lr) * (1 + cos(pi*(g-W)/(T-W))) / 2
 //
+// An assignment may name the shards to train (docs/protocol.md, "Shares"). Gradient, m, v and the optimiser then exist for
+// these alone; the rest of theta stays as it is. Adjacent shards are one range, and step 3 and 4 go over the pieces into
+// which ranges cut tensors, ascending; with all shards these are the tensors. A Device handles any shards, and holds the
+// plan of the last ones.
+//
 // # Trace and contribution
 //
 // After every segment, and after the last step, the state is hashed (MerkleRoot over little-endian bytes) and checked to be

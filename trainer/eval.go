@@ -9,43 +9,61 @@ import (
 	"drystone/internal/exact"
 )
 
-// Loss returns the mean loss of theta in nats per byte over the first held-out windows of context tokens, at most
-// sequences of them: the same ones every time. It waits for its turn and stops between windows when ctx is done. The
-// error wraps ErrDiverged if the loss is not finite.
-func (d *Device) Loss(ctx context.Context, theta []float32, sequences int) (float64, error) {
-	n := d.spec.Model.Context
-	if len(theta) != d.Params() || sequences < 1 {
-		return 0, fmt.Errorf("%w: %d parameters, %d sequences", ErrAssignment, len(theta), sequences)
+// Loss is the loss of Evaluate alone.
+func (d *Device) Loss(ctx context.Context, theta []float32, n int) (float64, error) {
+	s, err := d.Evaluate(ctx, theta, n)
+	return s.Loss, err
+}
+
+// Evaluate returns how theta does on the first held-out sequences of context tokens, or examples, at most n of them: the
+// same ones every time. It waits for its turn and stops between sequences or batches when ctx is done. The error wraps
+// ErrDiverged if the loss is not finite.
+func (d *Device) Evaluate(ctx context.Context, theta []float32, n int) (Score, error) {
+	if len(theta) != d.Params() || n < 1 {
+		return Score{}, fmt.Errorf("%w: %d parameters, %d sequences or examples", ErrAssignment, len(theta), n)
 	}
 	if err := d.begin(ctx); err != nil {
-		return 0, err
+		return Score{}, err
 	}
 	defer d.end()
 	if err := d.show(theta); err != nil {
-		return 0, err
+		return Score{}, err
 	}
+	evaluate := d.evaluateTokens
+	if d.data.set != nil {
+		evaluate = d.evaluateExamples
+	}
+	s, err := evaluate(ctx, n)
+	if err == nil && (math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0)) {
+		err = fmt.Errorf("%w: held-out loss is %v", ErrDiverged, s.Loss)
+	}
+	return s, err
+}
+
+func (d *Device) evaluateTokens(ctx context.Context, sequences int) (Score, error) {
+	n := d.spec.Model.Context
 	tokens, targets, losses := make([]int32, n), make([]int32, n), make([]float32, n)
 	sequences = min(sequences, d.data.windows(n))
 	var total float64
 	for i := range sequences {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return Score{}, err
 		}
 		d.data.window(i, n, tokens, targets)
 		logits, err := d.plan.model.Logits(tokens)
 		if err != nil {
-			return 0, err
+			return Score{}, err
 		}
 		d.engine.CrossEntropy(logits, targets, n, d.spec.Model.Vocab, losses, nil)
 		for _, l := range losses {
 			total += float64(l)
 		}
 	}
-	mean := total / float64(sequences*n)
-	if math.IsNaN(mean) || math.IsInf(mean, 0) {
-		return mean, fmt.Errorf("%w: held-out loss is %v", ErrDiverged, mean)
+	kind := ScoreTokens
+	if d.data.width == 1 {
+		kind = ScoreBytes
 	}
-	return mean, nil
+	return Score{Kind: kind, Loss: total / float64(sequences*n)}, nil
 }
 
 // show makes theta the model's parameters, whatever shards it is planned for: nothing is trained.
@@ -65,6 +83,9 @@ const sampleTemperature = 0.8
 // Sample returns n bytes that theta writes after prompt, drawn at temperature 0.8 from chacha8rand keyed with seed: the
 // same text for the same arguments on every machine. An empty prompt counts as a line feed.
 func (d *Device) Sample(ctx context.Context, theta []float32, prompt []byte, n int, seed [32]byte) ([]byte, error) {
+	if d.data.width != 1 {
+		return nil, fmt.Errorf("%w: this run's data are %s and no bytes of text, so there is none to sample", ErrAssignment, d.data.unit())
+	}
 	if len(theta) != d.Params() || n < 0 {
 		return nil, fmt.Errorf("%w: %d parameters, %d bytes", ErrAssignment, len(theta), n)
 	}

@@ -40,7 +40,7 @@ func (d *Device) Footprint(ctx context.Context, shards []uint32) (Footprint, err
 		return f, err
 	}
 	m := d.plan.model.Memory()
-	f.Fixed = processBytes + 3*4*int64(d.params) + int64(d.data.Tokens())
+	f.Fixed = processBytes + 3*4*int64(d.params) + int64(d.data.bytes)
 	if d.codec.HasFeedback() {
 		f.Fixed += 2 * 4 * int64(d.params)
 	}

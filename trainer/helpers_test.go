@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"drystone/internal/delta"
+	"drystone/internal/examples"
 	"drystone/protocol"
 )
 
@@ -44,6 +45,53 @@ func testSpec(edit func(*protocol.RunSpec)) *protocol.RunSpec {
 	return s
 }
 
+// testData returns data of the kind and length that spec says.
+func testData(t testing.TB, spec *protocol.RunSpec) []byte {
+	n, m := int(spec.Data.Tokens), &spec.Model
+	text := testText(n)
+	switch width := spec.Data.TokenBytes(); {
+	case width == 1:
+		return text
+	case width > 1:
+		data := make([]byte, width*n)
+		for i, b := range text {
+			data[width*i], data[width*i+1] = b, b%2 // ids of up to 511
+		}
+		return data
+	case m.Loss == "squared-error":
+		return encode(t, examples.Friedman(n), n-int(spec.Data.Holdout))
+	}
+	return encode(t, examples.Digits(n), n-int(spec.Data.Holdout))
+}
+
+func encode(t testing.TB, r *examples.Raw, train int) []byte {
+	t.Helper()
+	b, err := r.Encode(train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// familySpecs change testSpec into runs of the other families and kinds of data.
+var familySpecs = map[string]func(s *protocol.RunSpec){
+	"u16le": func(s *protocol.RunSpec) { s.Data.Tokenizer, s.Model.Vocab = "u16le", 512 },
+	"u32le": func(s *protocol.RunSpec) { s.Data.Tokenizer, s.Model.Vocab, s.Model.Tied = "u32le", 600, false },
+	"mlp classifier": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "mlp", Dim: 32, Layers: 2, Inputs: 144, Outputs: 10, Loss: "cross-entropy"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+	},
+	"mlp regressor": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "mlp", Dim: 32, Layers: 2, Inputs: 10, Outputs: 1, Loss: "squared-error"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+		s.Codec = protocol.CodecSpec{Up: "dense", ShardParams: 4096}
+	},
+	"convnet": func(s *protocol.RunSpec) {
+		s.Model = protocol.ModelSpec{Family: "convnet", Dim: 8, Layers: 2, Height: 12, Width: 12, Channels: 1, Outputs: 10, Loss: "cross-entropy"}
+		s.Data, s.Train.Batch = protocol.DataSpec{Kind: protocol.Examples, Tokens: 1200, Holdout: 100}, 16
+	},
+}
+
 type bench struct {
 	*Device
 	spec  *protocol.RunSpec
@@ -59,7 +107,7 @@ func newBench(t testing.TB, threads int, edit func(*protocol.RunSpec)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := NewDataset(testText(int(spec.Data.Tokens)), spec.Data.Holdout)
+	data, err := OpenDataset(spec.Data, testData(t, spec))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 
 	"drystone/internal/exact"
@@ -63,7 +64,11 @@ func (d *Device) planFor(shards []uint32) error {
 	if d.plan != nil && slices.Equal(d.plan.shards, shards) {
 		return nil
 	}
-	d.plan = nil
+	if d.plan != nil { // its memory is free before the next one takes as much
+		d.plan = nil
+		d.engine.Forget()
+		runtime.GC()
+	}
 	ranges := trainedRanges(&d.spec.Codec, d.params, shards)
 	model, err := models.New(d.spec.Model, d.engine, d.spec.Train.Batch, models.Options{
 		Trained: ranges, MicroBatch: d.spec.Train.MicroBatch, Recompute: d.spec.Train.Recompute,

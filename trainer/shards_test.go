@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -218,5 +219,40 @@ func TestPartialStoreAndCheat(t *testing.T) {
 	other := b.train(t, b.partial(0, 5, 0, 3), b.options(0))
 	if got, err := b.ReplayOpening(ctx, a, 0, b.theta, nil); err != nil || got == other.States[0] {
 		t.Fatalf("training of other shards replays (%v)", err)
+	}
+}
+
+// A device that goes from part to part, as one does whose shards move on each round, holds one plan at a time.
+func TestOnePlanAtATime(t *testing.T) {
+	b := partialBench(t, 1, func(s *protocol.RunSpec) { s.Train.Batch, s.Model.Context = 64, 64 })
+	inUse := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	part := func(i uint32) {
+		t.Helper()
+		if err := b.Rehearse(ctx, b.partial(0, 1, i), b.theta, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint32(5) { // kernels get the scratch that they need
+		part(i)
+	}
+	b.plan = nil
+	b.engine.Forget()
+	empty := inUse()
+	var most, alone uint64
+	for i := range uint32(5) {
+		part(i)
+		alone = max(alone, inUse()-empty)
+		if err := b.planFor([]uint32{(i + 1) % 5}); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, inUse()-empty)
+	}
+	if most > alone+alone/8 || alone < 1<<20 {
+		t.Errorf("going from part to part takes up to %d bytes, one part up to %d", most, alone)
 	}
 }

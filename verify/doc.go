@@ -5,13 +5,14 @@
 // # Checking a contribution
 //
 //	draw, err := verify.NewDraw(key, blsKey, run, round, freeze.Root, revealSetDigest)   // once the RevealSet is final
-//	ch := verify.ChallengeOf(spec, params, &draw.Body, peer, commit.Steps)               // segment and codec chunks
+//	ch := verify.ChallengeOf(spec, params, &draw.Body, peer, commit.Steps, shards)       // segment and codec chunks
 //	outcome, state, err := verify.Check(ctx, task, verify.Tools{Replayer: r, Opener: o}) // ask, replay, compare
 //	verdict.Outcome, verdict.States = outcome, protocol.StatesDigest(self, state)
 //
 // The contributor opens the states around the drawn segment against its own commit; training the segment again must give
-// the committed state to the bit, and encoding the drawn chunks again must give the payload to the byte. Whatever the
-// contributor does is an outcome; whatever goes wrong here is an error.
+// the committed state to the bit, and encoding the drawn chunks again must give the payload to the byte. What belongs to
+// shards that the Open did not assign must be as it was before: opened parameters, and the error feedback of chunks drawn
+// there. Whatever the contributor does is an outcome; whatever goes wrong here is an error.
 //
 // # The transparency log
 //

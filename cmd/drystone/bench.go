@@ -35,6 +35,8 @@ type machineSpeed struct {
 type modelSpeed struct {
 	Parameters      int     `json:"parameters"`
 	TokensPerSecond float64 `json:"tokens_per_second"`
+	GFLOPPerSec     float64 `json:"gflop_per_s"` // of the operations that the model needs, see speed.Model.FLOP
+	Share           float64 `json:"share_of_peak,omitempty"`
 	Bytes           uint64  `json:"bytes"` // memory that planning the step took
 }
 
@@ -75,7 +77,7 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 			break
 		}
 		say.status("training %s", m.Name)
-		if s.Models[m.Name], err = c.model(ctx, m); err != nil {
+		if s.Models[m.Name], err = c.model(ctx, m, eng.Path()); err != nil {
 			return err
 		}
 		products = append(products, m.Products()...)
@@ -115,7 +117,7 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // model measures the training step of m.
-func (c *benchCmd) model(ctx context.Context, m speed.Model) (modelSpeed, error) {
+func (c *benchCmd) model(ctx context.Context, m speed.Model, path string) (modelSpeed, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -130,17 +132,25 @@ func (c *benchCmd) model(ctx context.Context, m speed.Model) (modelSpeed, error)
 	} else if _, err := s.TokensPerSecond(ctx, 1); err != nil { // warm up
 		return modelSpeed{}, err
 	}
-	var got []float64
+	var got, peak []float64
 	for range c.Runs {
 		x, err := s.TokensPerSecond(ctx, steps)
 		if err != nil {
 			return modelSpeed{}, err
 		}
 		got = append(got, x)
+		if speed.HasPeak(path) {
+			peak = append(peak, speed.Peak(path, c.Threads))
+		}
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	return modelSpeed{s.Params(), median(got), after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)}, nil
+	r := modelSpeed{Parameters: s.Params(), TokensPerSecond: median(got), Bytes: after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)}
+	r.GFLOPPerSec = r.TokensPerSecond * m.FLOP() / 1e9
+	if len(peak) > 0 {
+		r.Share = r.GFLOPPerSec / median(peak)
+	}
+	return r, nil
 }
 
 func (s *machineSpeed) table() string {
@@ -151,22 +161,26 @@ func (s *machineSpeed) table() string {
 	}
 	b.WriteString("\n\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "training step\tparameters\ttokens/s\tmemory\t\n")
+	fmt.Fprint(w, "training step\tparameters\ttokens/s\tGFLOP/s\tof peak\tmemory\t\n")
 	for _, m := range speed.Models() {
 		if x, ok := s.Models[m.Name]; ok {
-			fmt.Fprintf(w, "%s\t%d\t%.0f\t%.1f MB\t\n", m.Name, x.Parameters, x.TokensPerSecond, float64(x.Bytes)/1e6)
+			fmt.Fprintf(w, "%s\t%d\t%.0f\t%.1f\t%s\t%.1f MB\t\n", m.Name, x.Parameters, x.TokensPerSecond, x.GFLOPPerSec, percent(x.Share), float64(x.Bytes)/1e6)
 		}
 	}
-	fmt.Fprint(w, "\t\t\t\t\nmatrix product\tm x n x k\tGFLOP/s\tof peak\t\n")
+	fmt.Fprint(w, "\t\t\t\t\t\t\nmatrix product\tm x n x k\tGFLOP/s\tof peak\t\n")
 	for _, g := range s.Gemm {
-		share := "-"
-		if g.Share > 0 {
-			share = fmt.Sprintf("%.0f %%", 100*g.Share)
-		}
-		fmt.Fprintf(w, "%s\t%d x %d x %d\t%.1f\t%s\t\n", g.Name, g.M, g.N, g.K, g.GFLOPPerSec, share)
+		fmt.Fprintf(w, "%s\t%d x %d x %d\t%.1f\t%s\t\n", g.Name, g.M, g.N, g.K, g.GFLOPPerSec, percent(g.Share))
 	}
 	w.Flush()
 	return b.String()
+}
+
+// percent writes a share, "-" if it is not known.
+func percent(share float64) string {
+	if share == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
 }
 
 func cpuName() string {

@@ -56,7 +56,7 @@ func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
 		case p.Active:
 			state = "training"
 		}
-		fmt.Fprintf(t.out, "  %s  %-22s %10d tokens in %d rounds  payout %s\n", p.ID, state, p.Tokens, p.Rounds, p.Payout)
+		fmt.Fprintf(t.out, "  %s  %-22s %10d %s in %d rounds  payout %s\n", p.ID, state, p.Tokens, unitOf(client.Spec()), p.Rounds, p.Payout)
 	}
 	fmt.Fprintln(t.out, "aggregators")
 	for _, a := range s.View.Aggregators {
@@ -163,36 +163,38 @@ type exportCmd struct {
 	JSON   bool   `help:"Print one JSON object."`
 }
 
-// Run writes model.safetensors and config.json.
+// Run writes model.safetensors, config.json and for a model on examples preprocessor_config.json.
 func (c *exportCmd) Run(ctx context.Context, t *terminal) error {
-	spec, run, round, theta, err := c.load(ctx, t)
+	m, err := c.load(ctx, t)
 	if err != nil {
 		return err
 	}
-	if err := node.Export(c.Out, spec, run, round, theta); err != nil {
+	if err := node.Export(c.Out, m); err != nil {
 		return err
+	}
+	if m.Spec.Model.OnExamples() && m.Data == nil {
+		fmt.Fprintf(t.err, "%s does not hold the run's data, so there is no preprocessor_config.json: export from the founder's or over the run link\n", c.Source)
 	}
 	file := filepath.Join(c.Out, "model.safetensors")
 	if c.JSON {
-		return writeJSON(t.out, map[string]any{"run_id": run, "round": round, "params": len(theta), "file": file})
+		return writeJSON(t.out, map[string]any{"run_id": m.Run, "round": m.Round, "params": len(m.Theta), "file": file})
 	}
-	_, err = fmt.Fprintf(t.out, "%s: %d parameters after %d rounds of run %s\n", file, len(theta), round, run.Short())
+	_, err = fmt.Fprintf(t.out, "%s: %d parameters after %d rounds of run %s\n", file, len(m.Theta), m.Round, m.Run.Short())
 	return err
 }
 
-func (c *exportCmd) load(ctx context.Context, t *terminal) (*protocol.RunSpec, protocol.Digest, uint32, []float32, error) {
+func (c *exportCmd) load(ctx context.Context, t *terminal) (*node.Snapshot, error) {
 	if info, err := os.Stat(c.Source); err == nil && info.IsDir() {
-		return node.OpenModel(c.Source, c.Round)
+		return node.OpenModel(ctx, c.Source, c.Round)
 	}
 	client, err := dial(ctx, t, c.Source)
 	if err != nil {
-		return nil, protocol.Digest{}, 0, nil, err
+		return nil, err
 	}
 	defer client.Close()
 	round := uint32(max(c.Round, 0))
 	if c.Round < 0 {
 		round = client.Rounds()
 	}
-	theta, err := client.Model(ctx, round)
-	return client.Spec(), client.Run(), round, theta, err
+	return client.Snapshot(ctx, round)
 }

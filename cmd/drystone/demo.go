@@ -20,10 +20,11 @@ import (
 const cheatFrom = 4
 
 // heldOut is the number of held-out sequences that the first and the last loss are taken over; rounds in between use
-// fewer.
+// fewer. Of examples, which are shorter, there are more.
 const (
-	heldOut      = 512
-	heldOutRound = 32
+	heldOut         = 512
+	heldOutRound    = 32
+	heldOutExamples = 4096
 )
 
 type demoCmd struct {
@@ -216,7 +217,7 @@ func (c *demoCmd) rounds(ctx context.Context, l *node.Local, show *progress) err
 			if err != nil {
 				return err
 			}
-			show.round(round, loss, fmt.Sprintf("  %d checks  %s earned", checksOf(l.Aggregators[0]), earnedSoFar(l.Aggregators[0])))
+			show.round(round, fmt.Sprintf("%.3f", loss), fmt.Sprintf("  %d checks  %s earned", checksOf(l.Aggregators[0]), earnedSoFar(l.Aggregators[0])))
 		case <-l.Aggregators[0].Finished():
 			if len(show.certified) == 0 {
 				return nil

@@ -27,6 +27,7 @@ type joinResult struct {
 	Account protocol.Address `json:"account"`
 	Shards  uint32           `json:"shards"`    // trained each round
 	Of      int              `json:"of_shards"` // that the model has
+	Memory  int64            `json:"memory"`    // bytes that this is planned to take
 	Rounds  int              `json:"rounds"`    // that this process took part in
 	Tokens  uint64           `json:"tokens"`    // trained by this process
 	Earned  string           `json:"earned"`    // smallest units, over the whole run
@@ -79,10 +80,12 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	r.Account = tr.Payout()
-	if r.Shards, r.Of = tr.Capacity(); r.Shards == 0 {
+	share := tr.Capacity()
+	r.Shards, r.Of, r.Memory = share.Shards, share.Of, share.Memory.Total()
+	if r.Shards == 0 {
 		r.Shards = uint32(r.Of)
 	}
-	show.line("training %d of %d shards each round", r.Shards, r.Of)
+	show.line("training %d of %d shards each round, planned to take %.0f MB", r.Shards, r.Of, float64(r.Memory)/1e6)
 	show.line("joined; earnings go to %s. Ctrl-C leaves: only the round under way is lost", r.Account)
 	select {
 	case <-tr.Finished():

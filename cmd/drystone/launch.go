@@ -51,8 +51,9 @@ func home(parts ...string) string {
 }
 
 type launchCmd struct {
-	Spec string   `arg:"" optional:"" help:"Run spec; see --template." type:"path"`
-	Data []string `help:"Text to train on; default: Newton's Opticks from the Go installation." type:"path"`
+	Spec   string   `arg:"" optional:"" help:"Run spec; with --template the name of a template: llama, tokens, mlp-classifier, mlp-regressor, convnet."`
+	Data   []string `help:"Files to train on: text, tokens, a CSV table, or IDX images and labels in turn, as the run spec asks. Default: what its template says." type:"path"`
+	Target string   `help:"Column of the table to predict; default the last one."`
 	roleFlags
 	JSON         bool `help:"Print JSON lines: the link, and the result when the run is over."`
 	Local        int  `help:"For trying out: run everything in this one process, with this many trainers."`
@@ -63,26 +64,32 @@ type launchCmd struct {
 // Run founds a run, or takes it up again after a restart.
 func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Template {
-		_, err := fmt.Fprint(t.out, node.SpecTemplate())
+		text, err := node.SpecTemplate(c.Spec)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+		_, err = fmt.Fprint(t.out, text)
 		return err
 	}
 	if c.Spec == "" {
 		return fmt.Errorf("%w: name a run spec; \"drystone launch --template > run.toml\" makes one", errUsage)
 	}
-	spec := node.DefaultSpec()
 	text, err := os.ReadFile(c.Spec)
 	if err != nil {
 		return fmt.Errorf("%w: run spec: %w", errUsage, err)
 	}
-	if err := protocol.ParseTOML(c.Spec, text, &spec); err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	data, found, err := node.LoadCorpus(c.Data)
+	spec, err := node.ParseSpec(c.Spec, text)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
+	if err := spec.Model.Validate(); err != nil { // before data are read for it
+		return fmt.Errorf("%w: %s: %w", errUsage, c.Spec, err)
+	}
 	named := spec.Data.Manifest
-	spec = node.WithData(spec, data)
+	spec, data, found, err := node.LoadData(spec, c.Data, c.Target)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	if !named.IsZero() && named != spec.Data.Manifest {
 		return fmt.Errorf("%w: %s names another dataset than --data gives; leave data.manifest out", errUsage, c.Spec)
 	}
@@ -91,7 +98,7 @@ func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	show := newProgress(t, &spec, 0)
 	defer show.close()
-	show.line("corpus: %s", found)
+	show.line("data: %s", found)
 	cfg, err := c.config(t, home("launch"), show)
 	if err != nil {
 		return err
@@ -181,11 +188,15 @@ func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator,
 	for {
 		select {
 		case round := <-show.certified:
-			loss, err := a.HeldOutLoss(ctx, round+1, heldOutRound)
+			n := heldOutRound
+			if show.spec.Model.OnExamples() {
+				n = heldOutExamples
+			}
+			score, err := a.HeldOut(ctx, round+1, n)
 			if err != nil {
 				return err
 			}
-			show.round(round, loss, "")
+			show.round(round, score.String(), "")
 		case <-over:
 			if len(show.certified) > 0 {
 				continue

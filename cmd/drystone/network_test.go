@@ -54,7 +54,7 @@ func TestProcesses(t *testing.T) {
 	r := n.result(late)
 	full := uint64(r.Rounds) * uint64(n.spec.Train.Steps) * n.spec.TokensPerStep()
 	share := strconv.FormatUint(r.Tokens*n.spec.Payout.PerMillion, 10) + strings.Repeat("0", 12)
-	if r.Rounds < 1 || r.Rounds > 10 || r.Shards != 2 || r.Of != 4 || r.Tokens >= full || r.Balance != share {
+	if r.Rounds < 1 || r.Rounds > 10 || r.Shards != 2 || r.Of != 4 || r.Memory <= 0 || r.Memory >= whole.Memory || r.Tokens >= full || r.Balance != share {
 		t.Errorf("late: %+v, want 1 to 10 rounds of 2 of 4 shards, paid %s", r, share)
 	}
 	checkCommands(t, n, whole)

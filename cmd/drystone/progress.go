@@ -20,7 +20,7 @@ type progress struct {
 	spec      *protocol.RunSpec
 	peers     int
 	live      bool
-	certified chan uint32 // rounds with a result, for whoever computes the held-out loss
+	certified chan uint32 // rounds with a result, for whoever evaluates them
 
 	mu      sync.Mutex
 	start   time.Time
@@ -157,18 +157,26 @@ func (p *progress) bars() {
 	p.redraw(b.String())
 }
 
-// round prints a finished round with its held-out loss and what else the caller knows of it.
-func (p *progress) round(round uint32, heldOut float64, more string) {
+// round prints a finished round with what it reaches on held-out data and what else the caller knows of it.
+func (p *progress) round(round uint32, heldOut, more string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.sum(round)
 	took := time.Since(s.began).Seconds()
 	if s.trained == 0 { // all trainers are elsewhere
-		p.print(fmt.Sprintf("round %2d  held-out %.3f%s  %.1f s", round, heldOut, more, took))
+		p.print(fmt.Sprintf("round %2d  held-out %s%s  %.1f s", round, heldOut, more, took))
 		return
 	}
-	p.print(fmt.Sprintf("round %2d  held-out %.3f  training %.3f  %6.0f tokens/s  %7d bytes sent by %d trainers%s  %.1f s",
-		round, heldOut, s.loss/float64(s.trained), float64(s.tokens)/took, s.sent, s.reveals, more, took))
+	p.print(fmt.Sprintf("round %2d  held-out %s  training %.3f  %6.0f %s/s  %7d bytes sent by %d trainers%s  %.1f s",
+		round, heldOut, s.loss/float64(s.trained), float64(s.tokens)/took, unitOf(p.spec), s.sent, s.reveals, more, took))
+}
+
+// unitOf is what the training of a run is counted in.
+func unitOf(spec *protocol.RunSpec) string {
+	if spec.Model.OnExamples() {
+		return "examples"
+	}
+	return "tokens"
 }
 
 // sentPerPeerRound returns the bytes that a trainer sent per round, on average: reveals as they go over the wire.

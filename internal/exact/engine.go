@@ -89,6 +89,15 @@ func (e *Engine) Close() {
 	}
 }
 
+// Forget drops what the Engine still holds of the arguments of kernels that have
+// run, so that memory which its caller has dropped can be freed.
+func (e *Engine) Forget() {
+	e.args, e.shared.row = args{}, rowJob{}
+	for i := range e.scratch {
+		e.scratch[i].row = rowJob{}
+	}
+}
+
 // Path returns the code path in use: ref, avx2, avx512 or neon.
 func (e *Engine) Path() string { return e.path }
 

@@ -195,7 +195,9 @@ func TestGeneratedKernels(t *testing.T) {
 	for source, arch := range map[string]string{"./asm": "amd64", "./asm/neon": "arm64"} {
 		dir := t.TempDir()
 		asm, stubs := filepath.Join(dir, "k.s"), filepath.Join(dir, "k.go")
-		if out, err := exec.Command(goTool, "run", source, "-out", asm, "-stubs", stubs, "-pkg", "exact").CombinedOutput(); err != nil {
+		cmd := exec.Command(goTool, "run", source, "-out", asm, "-stubs", stubs, "-pkg", "exact")
+		cmd.Env = append(os.Environ(), "GOOS=", "GOARCH=") // of the machine, which may be emulating another
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("generator: %v\n%s", err, out)
 		}
 		for generated, committed := range map[string]string{asm: "kernels_" + arch + ".s", stubs: "kernels_" + arch + ".go"} {

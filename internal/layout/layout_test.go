@@ -1,7 +1,7 @@
 // Package layout holds no code, only a test: it keeps the direction of imports, so that every package can be understood
 // from those below it alone.
 //
-//	protocol, internal/exact, internal/delta, internal/durable      leaves
+//	protocol, internal/exact, internal/delta, internal/durable, ... leaves
 //	        models
 //	        trainer | gossip | aggregate | verify | ledger          never one another
 //	        aggregate/replica, ledger/chain
@@ -57,6 +57,7 @@ var table = map[string]entry{
 	"internal/exact/asm/neon":    {row: support, what: "generator of the assembly kernels of arm64"},
 	"internal/delta":             {row: leaf, what: "pseudo-gradient codec", also: []string{"internal/exact", "protocol"}},
 	"internal/durable":           {row: leaf, what: "atomic files and the blob store", also: []string{"protocol"}},
+	"internal/examples":          {row: leaf, what: "datasets of labelled examples"},
 	"internal/gpu":               {row: leaf, what: "GPU telemetry"},
 	"internal/simtest":           {row: support, what: "simulated network and adversaries"},
 	"internal/simtest/arena":     {row: support, what: "training among liars, in one process"},

@@ -33,6 +33,17 @@ func Models() []Model {
 // Rows returns the tokens of a step.
 func (m Model) Rows() int { return m.Batch * m.Shape.Context }
 
+// FLOP returns the operations per token of a training step that no implementation can do without: two for each weight of
+// each matrix product and each element of attention's two, forward, and twice that backward. Norms, activations, the optimiser
+// and what is computed again on the way back are not counted.
+func (m Model) FLOP() float64 {
+	s := m.Shape
+	hd := s.Dim / s.Heads
+	layer := s.Dim*(2*s.Heads+2*s.KVHeads)*hd + 3*s.Dim*s.FFN
+	attention := s.Heads * hd * (s.Context + 1) // two products over half of the positions on average
+	return 6 * float64(s.Layers*(layer+attention)+s.Dim*s.Vocab)
+}
+
 // Stepper repeats the training step of a model as a peer does: draw of the batch, forward, backward, norm and AdamW.
 type Stepper struct {
 	device *trainer.Device

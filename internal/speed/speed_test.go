@@ -2,6 +2,7 @@ package speed
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,31 @@ func TestProducts(t *testing.T) {
 	}
 }
 
+// The operations counted are those of the products of all layers, and those of attention position by position.
+func TestFLOP(t *testing.T) {
+	for _, m := range Models() {
+		s := m.Shape
+		byName := map[string]float64{}
+		for _, p := range m.Products() {
+			byName[p.Name] = p.GFLOP() * 1e9 / float64(m.Rows())
+		}
+		of := func(layer string) (sum float64) {
+			for _, what := range []string{"y", "dx", "dw"} {
+				sum += byName[m.Name+" "+layer+" "+what]
+			}
+			return sum
+		}
+		attention := 0.0
+		for i := range s.Context {
+			attention += 3 * 2 * 2 * float64(s.Dim*(i+1)) / float64(s.Context) // q k and p v, over the keys up to i
+		}
+		want := float64(s.Layers)*(4*of("q")+2*of("gate")+of("down")+attention) + of("head")
+		if got := m.FLOP(); math.Abs(got/want-1) > 1e-12 {
+			t.Errorf("%s: %v, want %v", m.Name, got, want)
+		}
+	}
+}
+
 // A measurement of a product is of that product: the result is written.
 func TestSpeed(t *testing.T) {
 	eng, err := exact.New(2)
@@ -60,7 +86,9 @@ func TestPeakIsGenerated(t *testing.T) {
 	}
 	dir := t.TempDir()
 	asm, stubs := filepath.Join(dir, "peak_amd64.s"), filepath.Join(dir, "peak_amd64.go")
-	out, err := exec.Command("go", "run", "peak_gen.go", "-out", asm, "-stubs", stubs, "-pkg", "speed").CombinedOutput()
+	cmd := exec.Command("go", "run", "peak_gen.go", "-out", asm, "-stubs", stubs, "-pkg", "speed")
+	cmd.Env = append(os.Environ(), "GOOS=", "GOARCH=") // of the machine, which may be emulating another
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("generator: %v\n%s", err, out)
 	}

@@ -35,12 +35,15 @@ func genLayerNorm(s *isa) {
 		})
 	})
 	s.ret()
+	genLayerNormBackward(s)
+}
 
+func genLayerNormBackward(s *isa) {
 	s.text("LayerDots", "func(dy, gain, x *float32, n int, mean, r float32, sums, dots *[16]float32)",
 		"folds sum = sum + d and dot = fma(d, (x-mean)*r, dot), d = dy*gain.")
 	dy, gain, x, n := load64("dy"), load64("gain"), load64("x"), load64("n")
 	sp, dp := load64("sums"), load64("dots")
-	mean, r = s.broadcast("mean"), s.broadcast("r")
+	mean, r := s.broadcast("mean"), s.broadcast("r")
 	sums, dots := s.loadLanes(sp), s.loadLanes(dp)
 	loop("loop", n, []Register{dy, gain, x}, func() {
 		s.each(func(u, off int) {
