@@ -109,8 +109,7 @@ func gram(codec delta.Codec, lengths []int, contributions []Contribution) (*robu
 			payloads[i] = c.Payloads[k]
 		}
 		shard := robust.NewGram(len(contributions))
-		err := eachChunk(codec, n, payloads, func(_ int, rows [][]float32) { shard.AddBlock(rows) })
-		if err != nil {
+		if err := eachChunk(codec, n, payloads, func(_ int, rows []robust.Row) { shard.AddBlock(rows) }); err != nil {
 			return nil, fmt.Errorf("inner products of shard %d: %w", k, err)
 		}
 		g.Add(shard)
@@ -119,24 +118,20 @@ func gram(codec delta.Codec, lengths []int, contributions []Contribution) (*robu
 }
 
 // eachChunk decodes one codec chunk of every payload of n parameters after the other, and calls visit with the place of
-// its first parameter and the chunk of each; the rows are its own again afterwards.
-func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows [][]float32)) error {
-	space, rows := make([]float32, len(payloads)*delta.ChunkParams), make([][]float32, len(payloads))
-	for chunk := range delta.Chunks(n) {
-		lo := chunk * delta.ChunkParams
-		size := min(delta.ChunkParams, n-lo)
-		clear(space)
-		for i, p := range payloads {
-			rows[i] = space[i*delta.ChunkParams:][:size]
-			b, err := codec.Chunk(p, n, chunk)
-			if err != nil {
-				return err
-			}
-			if err := codec.AddTo(rows[i], 1, b); err != nil {
-				return err
-			}
+// its first parameter and the chunk of each, whose memory is its own again afterwards.
+func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows []robust.Row)) error {
+	readers, rows := make([]*delta.Reader, len(payloads)), make([]robust.Row, len(payloads))
+	for i, p := range payloads {
+		var err error
+		if readers[i], err = codec.Reader(p, n); err != nil {
+			return err
 		}
-		visit(lo, rows)
+	}
+	for chunk := range delta.Chunks(n) {
+		for i, r := range readers {
+			rows[i].At, rows[i].Values = r.Next()
+		}
+		visit(chunk*delta.ChunkParams, rows)
 	}
 	return nil
 }
@@ -160,12 +155,16 @@ func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, in
 	if len(payloads) == 0 {
 		return nil
 	}
-	return eachChunk(codec, len(update), payloads, func(lo int, rows [][]float32) {
-		out := update[lo:][:len(rows[0])]
+	values := make([][]float32, len(payloads))
+	return eachChunk(codec, len(update), payloads, func(lo int, rows []robust.Row) {
+		for i, r := range rows {
+			values[i] = r.Values // all of them: RunSpec.Validate admits no other codec
+		}
+		out := update[lo:][:len(values[0])]
 		if spec.Aggregate.Rule == robust.Median {
-			robust.MergeMedian(out, rows)
+			robust.MergeMedian(out, values)
 		} else {
-			robust.MergeTrimmed(out, rows, int(min(spec.Aggregate.Faults, protocol.MaxRoster)))
+			robust.MergeTrimmed(out, values, int(min(spec.Aggregate.Faults, protocol.MaxRoster)))
 		}
 	})
 }

@@ -136,9 +136,9 @@ func TestVectorRulesInMerge(t *testing.T) {
 				g := robust.NewGram(11)
 				in := slices.Delete(slices.Clone(w.updates), 5, 6)
 				for lo := 0; lo < ruleParams; lo += 4096 {
-					var rows [][]float32
+					var rows []robust.Row
 					for _, u := range in {
-						rows = append(rows, u[lo:min(lo+4096, ruleParams)])
+						rows = append(rows, robust.Row{Values: u[lo:min(lo+4096, ruleParams)]})
 					}
 					g.AddBlock(rows)
 				}

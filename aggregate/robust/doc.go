@@ -3,7 +3,7 @@
 // its public record is n numbers. The coordinate rules see n values at a time.
 //
 //	g := robust.NewGram(n)
-//	g.AddBlock(rows)                      // 4096 parameters of every vector, block after block
+//	g.AddBlock(rows)                      // up to 4096 parameters of every vector, block after block
 //	w := robust.Weights(g, steps, params) // n weights, none negative, of a sum of at most 1 (but for rounding)
 //
 // Everything is a pure function of its arguments with one result, to the bit, on every machine: additions, products,

@@ -9,10 +9,14 @@ const lanes = 8
 type Gram struct {
 	n int
 	g []float64 // (n, n), symmetric
+
+	// Scratch of AddBlock.
+	quad   []float64 // (Block, quad), zeros between calls
+	sparse []entries // of each row with places
 }
 
 // NewGram returns the matrix of n empty vectors.
-func NewGram(n int) *Gram { return &Gram{n, make([]float64, n*n)} }
+func NewGram(n int) *Gram { return &Gram{n: n, g: make([]float64, n*n)} }
 
 // Len returns n.
 func (g *Gram) Len() int { return g.n }
@@ -27,44 +31,119 @@ func (g *Gram) Add(h *Gram) {
 	}
 }
 
-// AddBlock adds the inner products over one block: rows holds the same 1 to Block parameters of each of the n vectors,
-// finite values. It takes time in proportion to the values that are not zero.
-func (g *Gram) AddBlock(rows [][]float32) {
-	present := make([][]int32, g.n) // where a row is not zero; nil for a row without many zeros
-	for i, row := range rows {
-		present[i] = nonzero(row)
+// Row is one block of one vector: the values that are there and their places, ascending, each below Block. Without places
+// (nil) there is a value for every parameter of the block.
+type Row struct {
+	At     []uint16
+	Values []float32
+}
+
+// AddBlock adds the inner products over one block: the same 1 to Block parameters of each of the n vectors, finite
+// values. Of rows with places it takes time in proportion to the values that are there.
+func (g *Gram) AddBlock(rows []Row) {
+	if g.quad == nil {
+		g.quad = make([]float64, Block*quad)
+		g.sparse = make([]entries, g.n)
 	}
-	for i, x := range rows {
+	for i, row := range rows {
+		if row.At != nil {
+			g.sparse[i].set(row)
+		}
+	}
+	for i := 0; i < g.n; i += quad {
+		four := rows[i:min(i+quad, g.n)]
+		g.pack(four, false)
 		for j := i; j < g.n; j++ {
-			var d float64
-			switch y := rows[j]; {
-			case present[i] != nil && (present[j] == nil || len(present[i]) <= len(present[j])):
-				d = dotAt(x, y, present[i])
-			case present[j] != nil:
-				d = dotAt(x, y, present[j])
-			default:
-				d = dot(x, y)
+			d := g.dots(four, rows[j], &g.sparse[j])
+			for r := range four[:min(len(four), j-i+1)] {
+				g.g[(i+r)*g.n+j] += d[r]
+				g.g[j*g.n+i+r] = g.g[(i+r)*g.n+j]
 			}
-			g.g[i*g.n+j] += d
-			if i != j {
-				g.g[j*g.n+i] += d
+		}
+		g.pack(four, true)
+	}
+}
+
+// quad is how many rows are multiplied with another one at once.
+const quad = 4
+
+// pack puts the values of up to quad rows side by side into g.quad, or takes them out again.
+func (g *Gram) pack(rows []Row, out bool) {
+	for r, row := range rows {
+		for i, x := range row.Values {
+			p := i
+			if row.At != nil {
+				p = int(row.At[i])
 			}
+			if out {
+				x = 0
+			}
+			g.quad[p*quad+r] = float64(x)
 		}
 	}
 }
 
-// nonzero returns the places of the values other than zero, or nil if they are more than an eighth.
-func nonzero(x []float32) []int32 {
-	at := make([]int32, 0, len(x)/8)
-	for p, v := range x {
-		if v != 0 {
-			if len(at) == cap(at) {
-				return nil
-			}
-			at = append(at, int32(p))
+// dots returns the products of up to quad rows, which are packed, with row y, whose entries are e if it has places.
+func (g *Gram) dots(four []Row, y Row, e *entries) (d [quad]float64) {
+	if y.At != nil {
+		return e.dots(g.quad)
+	}
+	for r, x := range four {
+		if x.At == nil {
+			d[r] = dot(x.Values, y.Values)
+		} else {
+			d[r] = dotAt(x, y.Values)
 		}
 	}
-	return at
+	return d
+}
+
+// entries are the values of a row, lane by lane, ascending in each.
+type entries struct {
+	at    []uint16
+	value []float64
+	lane  [lanes + 1]int // where each lane begins
+}
+
+func (e *entries) set(row Row) {
+	if n := len(row.At); len(e.at) < n {
+		e.at, e.value = make([]uint16, n), make([]float64, n)
+	}
+	var n [lanes + 1]int
+	for _, p := range row.At {
+		n[p%lanes+1]++
+	}
+	for l := range lanes {
+		n[l+1] += n[l]
+	}
+	e.lane = n
+	for i, p := range row.At {
+		k := n[p%lanes]
+		e.at[k], e.value[k] = p, float64(row.Values[i])
+		n[p%lanes]++
+	}
+}
+
+// dots folds the products with the rows that lie side by side in packed, as the package comment says.
+func (e *entries) dots(packed []float64) (d [quad]float64) {
+	var acc [quad][lanes]float64
+	for l := range lanes {
+		var s0, s1, s2, s3 float64
+		at := e.at[e.lane[l]:e.lane[l+1]]
+		value := e.value[e.lane[l]:e.lane[l+1]][:len(at)]
+		for i, p := range at {
+			x, v := (*[quad]float64)(packed[int(p)*quad:]), value[i]
+			s0 += v * x[0]
+			s1 += v * x[1]
+			s2 += v * x[2]
+			s3 += v * x[3]
+		}
+		acc[0][l], acc[1][l], acc[2][l], acc[3][l] = s0, s1, s2, s3
+	}
+	for r := range d {
+		d[r] = tree(&acc[r])
+	}
+	return d
 }
 
 // dot folds a block as the package comment says.
@@ -89,11 +168,11 @@ func dot(x, y []float32) float64 {
 	return tree(&acc)
 }
 
-// dotAt is dot where one of x and y is zero everywhere but at the given places.
-func dotAt(x, y []float32, at []int32) float64 {
+// dotAt is dot of a row with places and one without.
+func dotAt(x Row, y []float32) float64 {
 	var acc [lanes]float64
-	for _, p := range at {
-		acc[p%lanes] += float64(x[p]) * float64(y[p])
+	for i, p := range x.At {
+		acc[p%lanes] += float64(x.Values[i]) * float64(y[p])
 	}
 	return tree(&acc)
 }

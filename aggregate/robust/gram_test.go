@@ -14,7 +14,7 @@ func TestGramFollowsItsDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{1, 7, 8, 9, Block - 3, Block, Block + 1, 2*Block + 50}).Draw(t, "params")
 		seed := rapid.Uint64().Draw(t, "seed")
-		rows := make([][]float32, 3)
+		rows := make([][]float32, 7)
 		for i := range rows {
 			keep := rapid.SampledFrom([]uint64{1, 2, 30, 1000}).Draw(t, "one in")
 			rows[i] = make([]float32, n)
@@ -93,11 +93,14 @@ func TestGramAdds(t *testing.T) {
 func BenchmarkGram(b *testing.B) {
 	for _, keep := range []int{1, 64} {
 		b.Run(map[int]string{1: "dense", 64: "one in 64"}[keep], func(b *testing.B) {
-			rows := make([][]float32, 16)
+			rows := make([]Row, 16)
 			for i := range rows {
-				rows[i] = make([]float32, Block)
+				rows[i].Values = make([]float32, Block)
 				for j := i; j < Block; j += keep {
-					rows[i][j] = float32(j + 1)
+					rows[i].Values[j] = float32(j + 1)
+				}
+				if keep > 1 {
+					rows[i] = places(rows[i])
 				}
 			}
 			g := NewGram(len(rows))

@@ -11,13 +11,28 @@ import (
 func gramOf(rows [][]float32) *Gram {
 	g := NewGram(len(rows))
 	for lo := 0; lo < len(rows[0]); lo += Block {
-		var block [][]float32
-		for _, r := range rows {
-			block = append(block, r[lo:min(lo+Block, len(r))])
+		var block []Row
+		for i, r := range rows {
+			row := Row{Values: r[lo:min(lo+Block, len(r))]}
+			if (i+lo/Block)%3 != 0 {
+				row = places(row)
+			}
+			block = append(block, row)
 		}
 		g.AddBlock(block)
 	}
 	return g
+}
+
+// places is the same row with the places of what is not zero.
+func places(row Row) Row {
+	out := Row{At: []uint16{}}
+	for p, x := range row.Values {
+		if x != 0 {
+			out.At, out.Values = append(out.At, uint16(p)), append(out.Values, x)
+		}
+	}
+	return out
 }
 
 func equalSteps(n int) []uint32 {
