@@ -28,6 +28,8 @@ var figures = []Figure{
 	gemmGflops,
 	gemmOpenBLAS,
 	codecEncode,
+	mergeThroughput,
+	mergeRobust,
 	attackTable,
 }
 
