@@ -129,7 +129,10 @@ func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, r
 	}
 	for chunk := range delta.Chunks(n) {
 		for i, r := range readers {
-			rows[i].At, rows[i].Values = r.Next()
+			var err error
+			if rows[i].At, rows[i].Values, err = r.Next(); err != nil {
+				return err
+			}
 		}
 		visit(chunk*delta.ChunkParams, rows)
 	}

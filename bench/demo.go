@@ -45,10 +45,10 @@ func (e *Env) demos(ctx context.Context, n int) ([]demoResult, error) {
 	if e.Machine.Path == "ref" {
 		return nil, skipped("the demonstration's model is too large for a processor without vector kernels; see drystone demo --tiny")
 	}
-	if err := e.build(ctx); err != nil {
-		return nil, err
-	}
 	for len(e.demo.done) < n {
+		if err := e.build(ctx); err != nil {
+			return nil, err
+		}
 		e.Say("  demonstration, run %d of %d", len(e.demo.done)+1, n)
 		before := e.load()
 		r, err := e.demoOnce(ctx)

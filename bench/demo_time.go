@@ -13,15 +13,20 @@ var demoTime = Figure{
 	Needs:  "3 runs of the demonstration, minutes each",
 	Limit:  15 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		runs, err := e.demos(ctx, e.Runs(3))
-		if err != nil {
-			return nil, err
+		want := e.Runs(3)
+		for again := 0; ; again++ {
+			runs, err := e.demos(ctx, want+again)
+			if err != nil {
+				return nil, err
+			}
+			var rounds []round
+			for _, r := range runs {
+				rounds = append(rounds, round{[]float64{r.WallSeconds}, r.busy})
+			}
+			t := calmest(rounds, want)
+			if t.busy == 0 || again >= min(e.Patience, want) { // patience for no more than twice the time
+				return []Row{t.row("", "")}, nil
+			}
 		}
-		var seconds []float64
-		var busy float64
-		for _, r := range runs {
-			seconds, busy = append(seconds, r.WallSeconds), max(busy, r.busy)
-		}
-		return []Row{{Stats: summary(seconds), Busy: busy}}, nil
 	},
 }

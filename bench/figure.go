@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,11 +128,22 @@ func (f *Figure) measure(ctx context.Context, e *Env) ([]Row, error) {
 		r.Name, r.Unit, r.Target, r.Machine = f.Name, f.Unit, f.Target.String(), e.Machine
 		r.Command = "go run ./bench run " + f.Name
 		if r.Other != nil {
-			r.Ratio = r.Value / r.Other.Value
+			r.Ratio = ratio(r.Value, r.Other.Value)
 		}
 		r.Met = f.Target.met(r)
 	}
 	return rows, err
+}
+
+// ratio is a/b, also where b is 0: then 1 for two zeros, else a number above all bounds, which JSON can hold.
+func ratio(a, b float64) float64 {
+	switch {
+	case b != 0:
+		return a / b
+	case a == 0:
+		return 1
+	}
+	return math.MaxFloat64
 }
 
 func firstLine(err error) string {

@@ -27,7 +27,7 @@ var figures = []Figure{
 	bitParity,
 	gemmGflops,
 	gemmOpenBLAS,
-	codecEncode,
+	codecThroughput,
 	mergeThroughput,
 	mergeRobust,
 	attackTable,

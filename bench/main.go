@@ -3,13 +3,18 @@
 //	go run ./bench list               every figure with its unit, its target and what it needs
 //	go run ./bench run NAME...        measures figures here and prints them; --json for programs
 //	go run ./bench run all            measures all of them and writes docs/figures.md
+//	go run ./bench run NAME --publish measures figures and enters them in that page, beside the others
 //
 // A figure is one file in this directory and one entry of the table in figures.go. Measuring it gives one row per case,
 // such as a code path and a size; a row has the median, least and greatest of its runs, and in a comparison the same for
 // the other side and the ratio of the medians. Sides of a comparison take turns, so that a slow minute strikes both.
 //
 // What cannot be measured here is skipped aloud, with the reason. A missed target is shown and is no failure; a
-// measurement that goes wrong is. A row that was measured while other programs used the machine is marked as busy and not published.
+// measurement that goes wrong is, after which the others are measured all the same. Every figure has a limit of time, at
+// which it is stopped with the rows that it has, so that run all ends: list says when.
+//
+// A round of a contest during which other programs used the machine is measured again, --patience times a row. If they
+// stay, the row is marked as busy and not published.
 //
 // Data goes to standard output, talk to standard error. Exit codes: 0 done, also with skipped figures and missed targets;
 // 1 a measurement failed; 2 the command line is unusable, or names a figure that does not exist; 130 interrupted.

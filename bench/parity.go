@@ -18,7 +18,7 @@ var bitParity = Figure{
 	Needs:  "qemu-aarch64 for the NEON path on another processor",
 	Limit:  20 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		return e.parities(ctx, e.Runs(100), 200)
+		return e.parities(ctx, e.Runs(500), 200)
 	},
 }
 

@@ -18,7 +18,7 @@ var negativeZero = math.Float32frombits(1 << 31)
 
 var specials = []float32{0, negativeZero, 0x1p-126, -0x1p-126, 0x1p-149, -0x1p-149, 0x1.8p-127, 0x1p-75, -0x1p-75, 0x1p-140, 1, -1, 3e38, -3e38, 88.8, -104}
 
-// normals returns n numbers of mean 0 and variance 1, close to normally distributed: sums of twelve uniform ones.
+// normals returns n numbers of mean 0 and variance about 1, close to normally distributed: sums of twelve uniform ones.
 func (s *source) normals(n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
@@ -27,7 +27,7 @@ func (s *source) normals(n int) []float32 {
 			u := s.Uint64()
 			sum += int(u&0xffff) + int(u>>16&0xffff) + int(u>>32&0xffff) + int(u>>48)
 		}
-		x[i] = float32(sum) * 0x1p-16
+		x[i] = float32(sum) * 0x1.0a3d71p-16 // all 24 bits of the result are in use
 		if s.special && s.IntN(16) == 0 {
 			x[i] = specials[s.IntN(len(specials))]
 		}

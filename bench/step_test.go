@@ -10,7 +10,7 @@ import (
 )
 
 // tiny is a model that trains in milliseconds on any code path.
-var tiny = speed.Model{Name: "tiny", Batch: 2, Shape: protocol.ModelSpec{Family: "llama", Dim: 16, Layers: 1, Heads: 2, KVHeads: 2, FFN: 24,
+var tiny = speed.Model{Name: "tiny", Batch: 2, Shape: protocol.ModelSpec{Family: "llama", Dim: 64, Layers: 1, Heads: 2, KVHeads: 2, FFN: 24,
 	Vocab: 256, Context: 8, NormEps: 1e-5, RopeTheta: 10000}}
 
 // testEnv is an Env that measures once.

@@ -6,27 +6,6 @@ import (
 	"drystone/protocol"
 )
 
-// hfConfig holds the fields of Hugging Face's LlamaConfig that determine the computation.
-type hfConfig struct {
-	Architectures []string `json:"architectures"`
-	ModelType     string   `json:"model_type"`
-	HiddenSize    int      `json:"hidden_size"`
-	Intermediate  int      `json:"intermediate_size"`
-	Layers        int      `json:"num_hidden_layers"`
-	Heads         int      `json:"num_attention_heads"`
-	KVHeads       int      `json:"num_key_value_heads"`
-	HeadDim       int      `json:"head_dim"`
-	Vocab         int      `json:"vocab_size"`
-	MaxPositions  int      `json:"max_position_embeddings"`
-	NormEps       float64  `json:"rms_norm_eps"`
-	RopeTheta     float64  `json:"rope_theta"`
-	Tied          bool     `json:"tie_word_embeddings"`
-	Activation    string   `json:"hidden_act"`
-	AttentionBias bool     `json:"attention_bias"`
-	MLPBias       bool     `json:"mlp_bias"`
-	DType         string   `json:"torch_dtype"`
-}
-
 // exampleConfig describes a family of this project alone.
 type exampleConfig struct {
 	ModelType  string   `json:"model_type"` // "drystone-mlp" or "drystone-convnet"
@@ -67,24 +46,4 @@ func ConfigJSON(spec protocol.ModelSpec) []byte {
 		return nil // only a spec with a NaN or infinite field, which Layout refuses
 	}
 	return append(b, '\n')
-}
-
-func configLlama(spec protocol.ModelSpec) hfConfig {
-	return hfConfig{
-		Architectures: []string{"LlamaForCausalLM"},
-		ModelType:     "llama",
-		HiddenSize:    spec.Dim,
-		Intermediate:  spec.FFN,
-		Layers:        spec.Layers,
-		Heads:         spec.Heads,
-		KVHeads:       spec.KVHeads,
-		HeadDim:       spec.Dim / max(spec.Heads, 1),
-		Vocab:         spec.Vocab,
-		MaxPositions:  spec.Context,
-		NormEps:       spec.NormEps,
-		RopeTheta:     spec.RopeTheta,
-		Tied:          spec.Tied,
-		Activation:    "silu",
-		DType:         "float32",
-	}
 }

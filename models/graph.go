@@ -33,13 +33,7 @@ type weight struct {
 	cuts   []cut
 }
 
-// graph is a network as Gorgonia nodes; mlp.go and convnet.go draw theirs, and this is the decoder. Names in brackets are inputs; R = batch*context, packed as in linear.
-//
-//	[tokens] -> embed -> x (R, Dim)
-//	per layer:  x -> rmsnorm -> linear q|k|v -> rope -> attention -> residual(x, o_proj) -> x
-//	            x -> rmsnorm -> linear gate|up -> swiglu          -> residual(x, down_proj) -> x
-//	x -> rmsnorm -> head [targets] -> loss, or for logits
-//	x -> rmsnorm -> linear -> logits (R, Vocab)
+// graph is a network as Gorgonia nodes; the files of the families draw theirs.
 type graph struct {
 	*G.ExprGraph
 	tokens, targets  *G.Node
@@ -140,45 +134,6 @@ func assemble(e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTa
 		}
 	}
 	return g, g.check()
-}
-
-// decoder adds the nodes from tokens to logits or loss.
-func (b *builder) decoder(e env, spec protocol.ModelSpec, p purpose, h heads, table ropeTable) {
-	rows, dim, ffn, eps := h.rows(), spec.Dim, spec.FFN, float32(spec.NormEps)
-	next := b.weights
-	w := func() *G.Node { n := next[0].node; next = next[1:]; return n }
-
-	b.tokens = tokens(rows).node(b.ExprGraph, e.label("tokens"))
-	table0 := w()
-	x := b.apply(e.embed("embed", rows, spec.Vocab, dim), table0, b.tokens)
-	for i := range spec.Layers {
-		b.segment, b.layers = i+1, spec.Layers
-		at := func(s string) string { return fmt.Sprintf("%d.%s", i, s) }
-		n := b.apply(e.rmsnorm(at("attn_norm"), rows, dim, eps), x, w())
-		qkv := b.apply(e.linear(at("qkv"), rows, dim, h.widths()...), n, w())
-		qkv = b.apply(e.rope(at("rope"), h, table, false), qkv)
-		a := b.apply(e.attention(at("attention"), h), qkv)
-		x = b.apply(e.residual(at("o"), rows, h.query*h.hd, dim), x, a, w())
-
-		n = b.apply(e.rmsnorm(at("mlp_norm"), rows, dim, eps), x, w())
-		gu := b.apply(e.linear(at("gate_up"), rows, dim, ffn, ffn), n, w())
-		s := b.apply(e.swiglu(at("swiglu"), rows, ffn), gu)
-		x = b.apply(e.residual(at("down"), rows, ffn, dim), x, s, w())
-	}
-	b.segment = 0
-	n := b.apply(e.rmsnorm("norm", rows, dim, eps), x, w())
-	out := b.weights[0] // if tied
-	if !spec.Tied {
-		out = next[0]
-	}
-	if p == forLogits {
-		b.logits = b.apply(e.linear("head", rows, dim, spec.Vocab), n, out.node)
-		return
-	}
-	b.targets = tokens(rows).node(b.ExprGraph, e.label("targets"))
-	hd := e.newHead(rows, dim, spec.Vocab)
-	hd.train, hd.dx, hd.dw = p == forTrain, b.trained[n], out.parts
-	b.loss = b.apply(hd.mean("loss"), b.apply(hd.op("head"), n, out.node, b.targets))
 }
 
 // label names an input. Gorgonia hashes inputs by name.

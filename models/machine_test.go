@@ -68,7 +68,7 @@ func TestActivationsBoundThePlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			// On top come a tied embedding's second gradient, gradients of gains, and what rounding places up takes.
-			got, bound := m.Memory(), activations(spec, 3*spec.Context, again)+(spec.Vocab+2*spec.Layers+1)*spec.Dim+32*arenaAlign
+			got, bound := m.Memory(), llama{}.activations(spec, 3, again)+(spec.Vocab+2*spec.Layers+1)*spec.Dim+32*arenaAlign
 			if got.Arena+got.Kept > 4*bound {
 				t.Errorf("%s: %d and %d bytes planned, bound %d", name, got.Arena, got.Kept, 4*bound)
 			}

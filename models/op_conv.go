@@ -32,6 +32,9 @@ func (e env) im2col(name string, s exact.ConvShape) *op {
 func (e env) maxPool(name string, s exact.ConvShape) *op {
 	x, y := matrix(s.Batch*s.Height*s.Width, s.Channels), matrix(s.Batch, s.OutH()*s.OutW()*s.Channels)
 	index := make([]int32, y.shape.TotalSize())
+	if e.run != nil {
+		e.run.kept += len(index)
+	}
 	o := e.op("maxpool", name, s)
 	o.args, o.out = []arg{x}, y
 	o.run = func(out []float32, v []G.Value) { e.MaxPool(out, index, f32(v[0]), s) }

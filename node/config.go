@@ -53,7 +53,7 @@ type Event struct {
 	Round uint32
 	Peer  protocol.PeerID // whom it concerns; zero for the run as a whole
 	Step  uint32          // EventStep: inner steps done
-	Loss  float64         // EventStep, EventTrained: training loss in nats per token
+	Loss  float64         // EventStep, EventTrained: training loss, in nats per token or as the family has it
 	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventCommitted), epoch (EventSettled)
 	Text  string          // one line for people
 }

@@ -104,31 +104,34 @@ const chunkParams = LeafSize / 4
 // as many again are chosen among theirs, where the check is that nothing changed: what is carried over there enters a
 // later round's payload.
 func (s *RunSpec) CheckChunks(seed Digest, peer PeerID, params int, shards []uint32) []uint32 {
-	total := uint32((params + chunkParams - 1) / chunkParams)
 	if len(shards) == 0 {
-		return DrawChunks(seed, peer, s.Verify.Chunks, total)
+		return DrawChunks(seed, peer, s.Verify.Chunks, uint32((params+chunkParams-1)/chunkParams))
 	}
-	var trained, frozen []uint32
-	per := uint32(s.Codec.ShardParams / chunkParams)
-	for i := range total {
-		if _, own := PlaceOf(shards, int(i/per)); own {
-			trained = append(trained, i)
-		} else {
-			frozen = append(frozen, i)
+	chosen := s.Codec.drawFrom(seed, peer, "chunk", s.Verify.Chunks, params, shards)
+	if s.Codec.HasFeedback() {
+		var others []uint32
+		for i := range s.Codec.Shards(params) {
+			if _, own := PlaceOf(shards, i); !own {
+				others = append(others, uint32(i))
+			}
 		}
-	}
-	chosen := pick(trained, DrawChunks(seed, peer, s.Verify.Chunks, uint32(len(trained))))
-	if s.Codec.Up == "sparse" {
-		chosen = append(chosen, pick(frozen, drawDistinct(seed, peer, "carried", s.Verify.Chunks, uint32(len(frozen))))...)
+		chosen = append(chosen, s.Codec.drawFrom(seed, peer, "carried", s.Verify.Chunks, params, others)...)
 		slices.Sort(chosen)
 	}
 	return chosen
 }
 
-func pick(from, places []uint32) []uint32 {
-	out := make([]uint32, len(places))
-	for i, p := range places {
-		out[i] = from[p]
+// drawFrom draws n codec chunks of the given shards, ascending. All shards but the last of the model have as many chunks,
+// so a number below their sum names one.
+func (c *CodecSpec) drawFrom(seed Digest, peer PeerID, what string, n uint32, params int, shards []uint32) []uint32 {
+	per, total := uint32(c.ShardParams/chunkParams), uint32(0)
+	for _, s := range shards {
+		lo, hi := c.Shard(params, int(s))
+		total += uint32((hi - lo + chunkParams - 1) / chunkParams)
 	}
-	return out
+	chosen := drawDistinct(seed, peer, what, n, total)
+	for i, x := range chosen {
+		chosen[i] = shards[x/per]*per + x%per
+	}
+	return chosen
 }

@@ -113,10 +113,10 @@ func (o *OuterSpec) State(params int) int {
 
 // CodecSpec is the encoding of the pseudo-gradient on its way up.
 type CodecSpec struct {
-	Up          string  `toml:"up" cbor:"up"`                     // "dense" or "sparse"
-	TopK        int     `toml:"top_k" cbor:"top_k"`               // values kept per chunk of 4096, sparse only
-	ValueBits   int     `toml:"value_bits" cbor:"value_bits"`     // 2, sparse only
-	Decay       float64 `toml:"decay" cbor:"decay"`               // error feedback decay, sparse only
+	Up          string  `toml:"up" cbor:"up"`                     // "dense", "sparse", "rice" or "int8"
+	TopK        int     `toml:"top_k" cbor:"top_k"`               // values kept per chunk of 4096, sparse and rice only
+	ValueBits   int     `toml:"value_bits" cbor:"value_bits"`     // 2 or 4, sparse and rice only
+	Decay       float64 `toml:"decay" cbor:"decay"`               // error feedback decay, 0 for dense
 	ShardParams int     `toml:"shard_params" cbor:"shard_params"` // parameters per shard, a multiple of 4096, at most 2^24
 }
 

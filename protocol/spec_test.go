@@ -84,6 +84,11 @@ func TestValidateRefuses(t *testing.T) {
 		{"codec.up", func(s *RunSpec) { s.Codec.Up = "lossy" }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.TopK = 4097 }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "dense" }},
+		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "int8" }},
+		{"codec.up", func(s *RunSpec) { s.Codec.Up = "masked" }}, // no merge rule draws a mask
+		{"codec.value_bits", func(s *RunSpec) { s.Codec.Up, s.Codec.ValueBits = "rice", 8 }},
+		{"codec.decay", func(s *RunSpec) { s.Codec = CodecSpec{Up: "dense", Decay: 0.5, ShardParams: 4096} }},
+		{"codec.decay", func(s *RunSpec) { s.Codec = CodecSpec{Up: "int8", Decay: 2, ShardParams: 4096} }},
 		{"codec.value_bits", func(s *RunSpec) { s.Codec.ValueBits = 3 }},
 		{"codec.decay", func(s *RunSpec) { s.Codec.Decay = 1.5 }},
 		{"codec.shard_params", func(s *RunSpec) { s.Codec.ShardParams = 4097 }},
@@ -299,8 +304,13 @@ func genSpec() *rapid.Generator[*RunSpec] {
 		s.Train.LR = rapid.Float64Range(1e-12, 10).Draw(t, "lr")
 		s.Train.MinLR = rapid.Float64Range(0, s.Train.LR).Draw(t, "min_lr")
 		s.Train.Clip = rapid.Float64Range(0, 1e6).Draw(t, "clip")
-		if rapid.Bool().Draw(t, "dense") {
+		switch rapid.IntRange(0, 3).Draw(t, "codec") {
+		case 0:
 			s.Codec = CodecSpec{Up: "dense", ShardParams: 4096 * rapid.IntRange(1, 32).Draw(t, "shard")}
+		case 1:
+			s.Codec = CodecSpec{Up: "int8", Decay: 0.5, ShardParams: 4096 * rapid.IntRange(1, 200).Draw(t, "shard")}
+		case 2:
+			s.Codec.Up, s.Codec.ValueBits = "rice", 2*rapid.IntRange(1, 2).Draw(t, "value_bits")
 		}
 		if rapid.Bool().Draw(t, "sgd") {
 			s.Outer = OuterSpec{Optimiser: "sgd", LR: rapid.Float64Range(1e-6, 10).Draw(t, "outer lr")}

@@ -89,30 +89,11 @@ func (s *RunSpec) validatePasses(c *checker) {
 
 func (s *RunSpec) validateMerge(c *checker) {
 	s.Outer.validate(c)
-	c.oneOf("codec.up", s.Codec.Up, "dense", "sparse")
-	c.between("codec.shard_params", float64(s.Codec.ShardParams), 4096, 1<<24)
-	c.rule(s.Codec.ShardParams%4096 == 0, "codec.shard_params = %d is not a multiple of 4096", s.Codec.ShardParams)
-	if s.Codec.Up == "sparse" {
-		c.between("codec.top_k", float64(s.Codec.TopK), 1, 4096)
-		c.rule(s.Codec.ValueBits == 2, "codec.value_bits = %d, want 2", s.Codec.ValueBits)
-		c.between("codec.decay", s.Codec.Decay, 0, 1)
-	} else {
-		c.rule(s.Codec.TopK == 0 && s.Codec.ValueBits == 0 && s.Codec.Decay == 0, "codec.top_k, value_bits and decay are for the sparse codec, want 0 with dense")
-	}
-	c.rule(s.Codec.PayloadBound() <= MaxMessage-4096, "codec.shard_params = %d makes messages of up to %d bytes, over the limit of %d; use smaller shards", s.Codec.ShardParams, s.Codec.PayloadBound(), MaxMessage-4096)
+	s.Codec.validate(c)
 	s.validateRule(c)
 	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
 	c.rule(s.Aggregate.StartPeers == 0 || s.Aggregate.StartPeers >= s.Aggregate.MinPeers && s.Aggregate.StartPeers <= MaxRoster,
 		"aggregate.start_peers = %d, want 0 or min_peers = %d to %d", s.Aggregate.StartPeers, s.Aggregate.MinPeers, MaxRoster)
-}
-
-// PayloadBound returns the largest possible payload in bytes of a full shard.
-func (c *CodecSpec) PayloadBound() int {
-	if c.Up == "dense" {
-		return 4*c.ShardParams + 64
-	}
-	chunks := (c.ShardParams + 4095) / 4096
-	return chunks*(2+(c.TopK*(12+c.ValueBits)+7)/8) + 64
 }
 
 func (s *RunSpec) validateChecks(c *checker) {

@@ -80,13 +80,16 @@ func TestPassesChangeNoBit(t *testing.T) {
 // Replay of any segment gives the committed state, from the opened state and from the public start.
 func TestReplayEqualsTrace(t *testing.T) {
 	for _, kind := range []string{"segment", "prefix"} {
-		for _, up := range []string{"sparse", "dense"} {
+		for _, up := range []string{"sparse", "dense", "rice", "int8"} {
 			for _, steps := range []uint32{8, 7, 1} {
 				t.Run(fmt.Sprintf("%s/%s/%d", kind, up, steps), func(t *testing.T) {
 					b := newBench(t, 2, func(s *protocol.RunSpec) {
-						s.Verify.Kind = kind
-						if up == "dense" {
-							s.Codec = protocol.CodecSpec{Up: "dense", ShardParams: 4096}
+						s.Verify.Kind, s.Codec.Up = kind, up
+						switch up {
+						case "dense":
+							s.Codec = protocol.CodecSpec{Up: up, ShardParams: 4096}
+						case "int8":
+							s.Codec = protocol.CodecSpec{Up: up, Decay: 0.95, ShardParams: 4096}
 						}
 					})
 					a := b.assignment(0, steps)

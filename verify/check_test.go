@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -34,7 +36,7 @@ func (a answer) Open(ctx context.Context, r protocol.OpenRequest) (*protocol.Ope
 // is the committed one.
 func TestCheckPassesHonest(t *testing.T) {
 	for _, kind := range []string{"segment", "prefix"} {
-		for _, up := range []string{"sparse", "dense"} {
+		for _, up := range []string{"sparse", "dense", "rice", "int8"} {
 			t.Run(kind+"/"+up, func(t *testing.T) {
 				w := newWorld(t, 9000, kind, up, 2)
 				w.round(0, 6)
@@ -127,6 +129,18 @@ func TestCheckOutcomes(t *testing.T) {
 				t.Fatalf("%s, %v, want %s", outcome, err, tt.want)
 			}
 		})
+	}
+}
+
+// Opened values that no encoder takes are the peer's fault, and no failure on this side.
+func TestChunkWithoutEncoding(t *testing.T) {
+	w := newWorld(t, 40, "segment", "sparse", 1)
+	task := w.round(0, 6)[0].task(Challenge{})
+	for _, x := range []float32{float32(math.NaN()), 1e30} {
+		bad, err := checkChunk(task, w.codec, &protocol.ChunkOpening{Theta: floatBytes(slices.Repeat([]float32{x}, 40))})
+		if bad == nil || err != nil {
+			t.Errorf("%v: %v, %v", x, bad, err)
+		}
 	}
 }
 

@@ -70,8 +70,11 @@ func testSpec(founder protocol.PeerID, kind, up string, chunks uint32) *protocol
 		Quorum:    protocol.QuorumSpec{Aggregators: 3, Threshold: 2},
 		Deadlines: protocol.DeadlineSpec{Train: 60, Reveal: 60, Check: 60},
 	}
-	if up == "sparse" {
-		s.Codec.TopK, s.Codec.ValueBits, s.Codec.Decay = 16, 2, 0.95
+	if up != "dense" {
+		s.Codec.Decay = 0.95
+	}
+	if up == "sparse" || up == "rice" {
+		s.Codec.TopK, s.Codec.ValueBits = 16, 2
 	}
 	return s
 }

@@ -136,7 +136,7 @@ func (x opened) vector(what string, c *protocol.ChunkOpening, data []byte, p pro
 }
 
 // hasFeedback reports whether the run's codec carries error feedback from round to round.
-func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.Up == "sparse" }
+func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.HasFeedback() }
 
 func chunkRange(params int, i uint32) (lo, hi int) {
 	return int(i) * ChunkParams, min((int(i)+1)*ChunkParams, params)
@@ -169,7 +169,7 @@ func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err 
 	}
 	want, err := codec.EncodeChunk(nil, u, before, after)
 	switch {
-	case errors.Is(err, delta.ErrNotFinite):
+	case errors.Is(err, delta.ErrNotFinite), errors.Is(err, delta.ErrRange):
 		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, err), nil
 	case err != nil:
 		return nil, fmt.Errorf("codec chunk %d: %w", c.Index, err)

@@ -4,23 +4,33 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"drystone/internal/exact"
 )
 
 // expMask covers the exponent of a float32: all ones means NaN or infinite.
 const expMask = 0x7f800000
 
-func appendDense(dst []byte, u []float32) ([]byte, error) {
-	for i, x := range u {
-		if math.Float32bits(x)&expMask == expMask {
-			return dst, fmt.Errorf("%w: %v at %d", ErrNotFinite, x, i)
-		}
+// appendDense appends the values of one chunk.
+func (c Codec) appendDense(dst []byte, u []float32) ([]byte, error) {
+	if c.vec.top(u) >= expMask {
+		return dst, notFinite(u)
 	}
-	for _, x := range u {
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
+	start := len(dst)
+	dst = append(dst, make([]byte, 4*len(u))...)
+	out := dst[start:]
+	for i, x := range u {
+		binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(x))
 	}
 	return dst, nil
+}
+
+// notFinite names the first value of x that is NaN or infinite; there is one.
+func notFinite(x []float32) error {
+	for i, y := range x {
+		if magnitudeBits(y) >= expMask {
+			return fmt.Errorf("%w: %v at %d", ErrNotFinite, y, i)
+		}
+	}
+	return ErrNotFinite
 }
 
 func checkDense(chunk []byte) error {
@@ -32,12 +42,7 @@ func checkDense(chunk []byte) error {
 	return nil
 }
 
-func addDense(acc []float32, w float32, chunk []byte) {
-	for j := range acc {
-		acc[j] = exact.FMA32(w, denseAt(chunk, j), acc[j])
-	}
-}
-
+// squaresDense folds the squares from +0 in order of index.
 func squaresDense(chunk []byte) float64 {
 	var sum float64
 	for j := range len(chunk) / 4 {

@@ -12,12 +12,19 @@ import (
 
 // Chunk by chunk a Reader gives what AddTo adds, and no more.
 func TestReader(t *testing.T) {
-	specs := []protocol.CodecSpec{{Up: "dense"}, {Up: "sparse", TopK: 64, ValueBits: 2, Decay: 0.9}, {Up: "sparse", TopK: 4096, ValueBits: 2}}
+	specs := []protocol.CodecSpec{{Up: "dense"}, {Up: "sparse", TopK: 64, ValueBits: 2, Decay: 0.9}, {Up: "sparse", TopK: 4096, ValueBits: 4},
+		{Up: "rice", TopK: 64, ValueBits: 2}, {Up: "rice", TopK: 300, ValueBits: 4}, {Up: "int8"}, {Up: "masked", TopK: 100}}
 	rapid.Check(t, func(t *rapid.T) {
 		c, err := New(rapid.SampledFrom(specs).Draw(t, "spec"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		if c.form == masked {
+			if _, err := c.Reader(nil, 0); !errors.Is(err, ErrMask) {
+				t.Fatalf("without a mask: %v", err)
+			}
+		}
+		c = c.WithMask(7, 3)
 		u := make([]float32, rapid.SampledFrom([]int{1, 50, ChunkParams, 2*ChunkParams + 7}).Draw(t, "n"))
 		seed := rapid.Uint64().Draw(t, "seed")
 		for j := range u {
@@ -38,7 +45,10 @@ func TestReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		for lo := 0; lo < len(u); lo += ChunkParams {
-			at, values := r.Next()
+			at, values, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, v := range values {
 				place := i
 				if at != nil {
@@ -50,10 +60,10 @@ func TestReader(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatal("other values than AddTo adds")
 		}
-		if _, values := r.Next(); len(values) != 0 {
-			t.Fatalf("%d values after the end", len(values))
+		if _, values, err := r.Next(); len(values) != 0 || err != nil {
+			t.Fatalf("%d values after the end, %v", len(values), err)
 		}
-		if _, err := c.Reader(payload[1:], len(u)); !errors.Is(err, ErrLength) {
+		if _, err := c.Reader(payload[1:], len(u)); c.form != rice && !errors.Is(err, ErrLength) {
 			t.Fatalf("a shorter payload: %v", err)
 		}
 	})

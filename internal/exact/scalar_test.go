@@ -76,7 +76,7 @@ func runScalar(i int, chunk, step uint64) (r scalarChunk) {
 // docs/numerics.md, section 3: at most 2 ulp against float64, which leaves none in
 // doubt unless the answer were within 2^-28 of the bound; and the bits of the golden digests:
 // SHA-256 over the SHA-256 of the results for each first byte of the input. All
-// inputs take about three minutes of processor time a function.
+// inputs take two to five minutes of processor time a function.
 func TestScalars(t *testing.T) {
 	golden, step, kind := readGolden(t), max(1, *stride), "sample"
 	if *exhaustive {

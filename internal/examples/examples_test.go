@@ -2,8 +2,10 @@ package examples
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -282,6 +284,18 @@ func TestOpenRefuses(t *testing.T) {
 
 // The generated data are the same everywhere, are what they say, and their classes all occur.
 func TestGenerated(t *testing.T) {
+	for want, r := range map[string]*Raw{
+		"754c99ee37eeeb81251684dcdf60b885c757fdd556d6481bff9a9a579349fa79": Digits(100),
+		"d9aa45b3f98e21d016d83ea21c76dabb219187cb9295b5e4008df7cd92c3e3e3": Friedman(100),
+	} {
+		b, err := r.Encode(90)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(b)); got != want {
+			t.Errorf("digest %s, want %s", got, want)
+		}
+	}
 	d := Digits(2000)
 	var seen [10]int
 	for _, c := range d.Labels {

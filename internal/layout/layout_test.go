@@ -56,6 +56,7 @@ var table = map[string]entry{
 	"internal/exact/asm":         {row: support, what: "generator of the assembly kernels of amd64"},
 	"internal/exact/asm/neon":    {row: support, what: "generator of the assembly kernels of arm64"},
 	"internal/delta":             {row: leaf, what: "pseudo-gradient codec", also: []string{"internal/exact", "protocol"}},
+	"internal/delta/asm":         {row: support, what: "generator of the codec's assembly kernels of amd64"},
 	"internal/durable":           {row: leaf, what: "atomic files and the blob store", also: []string{"protocol"}},
 	"internal/examples":          {row: leaf, what: "datasets of labelled examples"},
 	"internal/gpu":               {row: leaf, what: "GPU telemetry"},

@@ -1,0 +1,96 @@
+package delta
+
+// unpack decodes a chunk of that many parameters and checks that it is canonical. The entries have no indices where the
+// form does not write them.
+func (c Codec) unpack(s *scratch, chunk []byte, params int) (entries, error) {
+	switch c.form {
+	case sparse:
+		return c.unpackSparse(s, chunk, params)
+	case rice:
+		return c.unpackRice(s, chunk, params)
+	default:
+		return unpackBytes(chunk)
+	}
+}
+
+// Validate checks that payload is an encoding of n parameters: the right length, canonical, no NaN or infinity. It reads
+// every byte once and allocates nothing. It needs no mask. The error wraps ErrLength, ErrNotCanonical or ErrNotFinite.
+func (c Codec) Validate(payload []byte, n int) error {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return c.cut(payload, n, func(_, params int, chunk []byte) error {
+		if c.form == dense {
+			return checkDense(chunk)
+		}
+		_, err := c.unpack(s, chunk, params)
+		return err
+	})
+}
+
+// AddTo adds w times the decoded payload to acc, which decides the number of parameters: acc[j] = fma(w, value, acc[j])
+// for every entry that the payload holds. Those that it leaves out are skipped. The payload must have passed Validate for
+// len(acc) parameters; of one that has not, a part may have been added before an error comes back. A masked codec without
+// a mask returns ErrMask.
+func (c Codec) AddTo(acc []float32, w float32, payload []byte) error {
+	if c.form == masked && !c.seeded {
+		return ErrMask
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return c.cut(payload, len(acc), func(i, params int, chunk []byte) error {
+		out := acc[i*ChunkParams:][:params]
+		if c.form == dense {
+			c.vec.fma(out, chunk, w)
+			return nil
+		}
+		e, err := c.unpack(s, chunk, params)
+		if err != nil {
+			return err
+		}
+		if c.form == masked {
+			e.at = c.mask(s, i, params)
+		}
+		e.addTo(s, c.vec, out, w, unit(e.scale, c.bits))
+		return nil
+	})
+}
+
+// Decode sets out to the values of a payload, +0 where it has none. Errors are those of AddTo.
+func (c Codec) Decode(out []float32, payload []byte) error {
+	clear(out)
+	return c.AddTo(out, 1, payload)
+}
+
+// SumSquares returns the sum of the squares of the decoded payload, in float64. Each square is exact; they are folded
+// from +0 in order of index within each chunk, and the chunks' results in order from +0. It needs no mask. See AddTo for
+// unvalidated payloads.
+func (c Codec) SumSquares(payload []byte, n int) (float64, error) {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	var total float64
+	err := c.cut(payload, n, func(_, params int, chunk []byte) error {
+		if c.form == dense {
+			total += squaresDense(chunk)
+			return nil
+		}
+		e, err := c.unpack(s, chunk, params)
+		if err != nil {
+			return err
+		}
+		total += e.squares(unit(e.scale, c.bits))
+		return nil
+	})
+	return total, err
+}
+
+// Broadcast is Encode on the way down: update, the merged one, is encoded with the sender's own error feedback, and then
+// overwritten by the decoded payload. So the sender applies what every receiver decodes, to the bit, and what a payload
+// leaves out stays in feedback for the next. On an error both are spoilt.
+func (c Codec) Broadcast(dst []byte, update, feedback []float32) ([]byte, error) {
+	start := len(dst)
+	dst, err := c.Encode(dst, update, feedback)
+	if err != nil {
+		return dst, err
+	}
+	return dst, c.Decode(update, dst[start:])
+}

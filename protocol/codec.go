@@ -1,0 +1,39 @@
+package protocol
+
+// validate checks the codec. "masked" is a codec of internal/delta, but not yet of a run: no merge rule draws its mask.
+func (s *CodecSpec) validate(c *checker) {
+	c.oneOf("codec.up", s.Up, "dense", "sparse", "rice", "int8")
+	c.between("codec.shard_params", float64(s.ShardParams), 4096, 1<<24)
+	c.rule(s.ShardParams%4096 == 0, "codec.shard_params = %d is not a multiple of 4096", s.ShardParams)
+	if s.Up == "sparse" || s.Up == "rice" {
+		c.between("codec.top_k", float64(s.TopK), 1, 4096)
+		c.rule(s.ValueBits == 2 || s.ValueBits == 4, "codec.value_bits = %d, want 2 or 4", s.ValueBits)
+	} else {
+		c.rule(s.TopK == 0 && s.ValueBits == 0, "codec.top_k and value_bits are for the sparse and rice codecs, want 0 with %s", s.Up)
+	}
+	if s.HasFeedback() {
+		c.between("codec.decay", s.Decay, 0, 1)
+	} else {
+		c.rule(s.Decay == 0, "codec.decay = %v, want 0 with dense", s.Decay)
+	}
+	c.rule(s.PayloadBound() <= MaxMessage-4096, "codec.shard_params = %d makes messages of up to %d bytes, over the limit of %d; use smaller shards", s.ShardParams, s.PayloadBound(), MaxMessage-4096)
+}
+
+// HasFeedback reports whether a peer carries error feedback from round to round: with every codec but dense.
+func (s *CodecSpec) HasFeedback() bool { return s.Up != "dense" }
+
+// PayloadBound returns a length in bytes that no payload of a full shard exceeds.
+func (s *CodecSpec) PayloadBound() int {
+	chunks := (s.ShardParams + 4095) / 4096
+	switch s.Up {
+	case "dense":
+		return 4*s.ShardParams + 64
+	case "int8":
+		return chunks*(2+4096) + 64
+	case "masked":
+		return chunks*(2+s.TopK) + 64
+	case "rice": // gaps in any distribution take hardly more than 12 bits each; 2 bytes are for the table
+		return chunks*(6+(s.TopK*(12+s.ValueBits)+7)/8) + 64
+	}
+	return chunks*(2+(s.TopK*(12+s.ValueBits)+7)/8) + 64
+}
