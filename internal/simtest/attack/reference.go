@@ -5,38 +5,16 @@ import (
 	"slices"
 )
 
-// referenceAngle is between the lie and straight back, in radians: most of it is orthogonal to the honest direction, where
-// the honest do not pull it back.
-const referenceAngle = math.Pi / 3
-
 var clippingReference = Attack{
 	Name:     "clipping-reference",
-	What:     "against centered clipping: all stand just within the clipping radius of its reference, backwards and aside",
-	After:    "Özfatura et al. 2023, with the honest mean for the reference",
+	What:     "against centered clipping: all stand at the edge of what it does not clip, straight behind its reference",
+	After:    "Özfatura et al. 2023, with the honest mean for the reference and without turning aside, which harms less here",
 	Adaptive: true,
 	New: func() Liars {
-		var aside []float64 // kept, so that what it does adds up over rounds
 		return func(s *Sight) ([][]float32, error) {
 			mean, _ := moments(s.Honest)
-			length := norm(mean)
-			if aside == nil {
-				aside = unit(s.Rand, len(mean))
-			}
-			var along float64
-			for j, x := range mean {
-				along += aside[j] * x / max(length, math.SmallestNonzeroFloat64)
-			}
-			direction := make([]float64, len(mean))
-			for j, x := range mean {
-				back := x / max(length, math.SmallestNonzeroFloat64)
-				direction[j] = aside[j] - along*back
-			}
-			side := norm(direction)
-			for j, x := range mean {
-				back := x / max(length, math.SmallestNonzeroFloat64)
-				direction[j] = math.Sin(referenceAngle)*direction[j]/max(side, math.SmallestNonzeroFloat64) - math.Cos(referenceAngle)*back
-			}
-			return same(plus(mean, radius(mean, s.Honest), direction), s.Count), nil
+			back := -radius(mean, s.Honest) / max(norm(mean), math.SmallestNonzeroFloat64)
+			return same(plus(mean, back, mean), s.Count), nil
 		}
 	},
 }
