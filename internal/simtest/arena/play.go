@@ -100,16 +100,14 @@ func (p *game) round(ctx context.Context, round uint32) error {
 		return err
 	}
 	in := make([]aggregate.Contribution, p.Contributors)
-	var updates [][]float32
+	updates, err := p.updates(honest)
+	if err != nil {
+		return err
+	}
 	for k, c := range honest {
 		i := all[k].index
 		in[i] = aggregate.Contribution{Peer: p.peers[i], Steps: p.spec.Train.Steps, Payloads: c.Payloads}
 		p.feedback[i] = c.After
-		u, err := p.decode(c)
-		if err != nil {
-			return err
-		}
-		updates = append(updates, u)
 	}
 	if p.Liars > 0 {
 		lies, err := p.lie(p.sight(ctx, round, updates))
@@ -126,21 +124,37 @@ func (p *game) round(ctx context.Context, round uint32) error {
 func (p *game) sight(ctx context.Context, round uint32, honest [][]float32) *attack.Sight {
 	return &attack.Sight{
 		Round: round, Theta: p.theta, Honest: honest, Count: p.Liars, Rand: p.rand,
-		Train: func(liar int, job attack.Job) ([]float32, error) {
-			w := work{index: liar, round: round, steps: p.spec.Train.Steps, start: p.theta, data: job.Data}
+		Train: func(job attack.Job) ([][]float32, error) {
+			w := work{round: round, steps: p.spec.Train.Steps, start: p.theta, data: job.Data}
 			if job.Steps > 0 {
 				w.steps = min(job.Steps, w.steps)
 			}
 			if job.Start != nil {
 				w.start = job.Start
 			}
-			c, err := p.train(ctx, []work{w})
+			all := make([]work, p.Liars)
+			for i := range all {
+				all[i], all[i].index = w, i
+			}
+			trained, err := p.train(ctx, all)
 			if err != nil {
 				return nil, err
 			}
-			return p.decode(c[0])
+			return p.updates(trained)
 		},
 	}
+}
+
+// updates returns what the payloads of contributions hold.
+func (p *game) updates(contributions []*trainer.Contribution) ([][]float32, error) {
+	out := make([][]float32, len(contributions))
+	for i, c := range contributions {
+		var err error
+		if out[i], err = p.decode(c); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // merge applies the round's contributions to the public state.

@@ -38,8 +38,8 @@ type Sight struct {
 	Count  int         // liars, at least 1
 	Rand   *rand.Rand
 
-	// Train returns the update theta - theta_end that a liar gets by real training. Liars are numbered from 0.
-	Train func(liar int, job Job) ([]float32, error)
+	// Train has every liar do the same kind of job, and returns the updates, start - end, that real training gives.
+	Train func(job Job) ([][]float32, error)
 }
 
 // Job is training that a liar does.
@@ -75,18 +75,6 @@ var All = []Attack{
 
 // same returns one update for all liars.
 func same(u []float32, n int) [][]float32 { return slices.Repeat([][]float32{u}, n) }
-
-// trainAll has every liar do the same kind of job.
-func trainAll(s *Sight, job Job) ([][]float32, error) {
-	out := make([][]float32, s.Count)
-	for i := range out {
-		var err error
-		if out[i], err = s.Train(i, job); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
 
 // scaled returns by times u.
 func scaled(u []float32, by float64) []float32 {

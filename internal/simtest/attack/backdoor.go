@@ -6,7 +6,7 @@ var backdoor = Attack{
 	After: "Bagdasaryan et al. 2020",
 	New: func() Liars {
 		return func(s *Sight) ([][]float32, error) {
-			out, err := trainAll(s, Job{Data: Trapped})
+			out, err := s.Train(Job{Data: Trapped})
 			if err != nil {
 				return nil, err
 			}

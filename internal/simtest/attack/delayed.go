@@ -9,7 +9,7 @@ var delayedGradient = Attack{
 	New: func() Liars {
 		var past [][][]float32
 		return func(s *Sight) ([][]float32, error) {
-			own, err := trainAll(s, Job{})
+			own, err := s.Train(Job{})
 			if err != nil {
 				return nil, err
 			}

@@ -14,7 +14,7 @@ var signFlipLarge = Attack{
 
 func flip(by float64) Liars {
 	return func(s *Sight) ([][]float32, error) {
-		out, err := trainAll(s, Job{})
+		out, err := s.Train(Job{})
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,6 @@ var skippedSteps = Attack{
 	Name: "skipped-steps",
 	What: "trains one step and claims all",
 	New: func() Liars {
-		return func(s *Sight) ([][]float32, error) { return trainAll(s, Job{Steps: 1}) }
+		return func(s *Sight) ([][]float32, error) { return s.Train(Job{Steps: 1}) }
 	},
 }

@@ -13,7 +13,7 @@ var staleStart = Attack{
 		return func(s *Sight) ([][]float32, error) {
 			past = append(past, slices.Clone(s.Theta))
 			start := past[max(0, len(past)-1-staleRounds)]
-			out, err := trainAll(s, Job{Start: start})
+			out, err := s.Train(Job{Start: start})
 			if err != nil {
 				return nil, err
 			}
