@@ -12,7 +12,6 @@ package arena
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -131,7 +130,12 @@ func (a *Arena) train(ctx context.Context, all []work) ([]*trainer.Contribution,
 		})
 	}
 	group.Wait()
-	return out, errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // of the first contributor that failed: others say the same
+		}
+	}
+	return out, nil
 }
 
 // noSalt stands for salts: nothing is hidden here.
