@@ -88,20 +88,9 @@ func (s *RunSpec) validatePasses(c *checker) {
 }
 
 func (s *RunSpec) validateMerge(c *checker) {
-	c.oneOf("outer.optimiser", s.Outer.Optimiser, "nesterov", "sgd")
-	c.between("outer.lr", s.Outer.LR, 1e-6, 10)
-	if s.Outer.Optimiser == "sgd" {
-		c.rule(s.Outer.Momentum == 0, "outer.momentum = %v, want 0 with optimiser sgd", s.Outer.Momentum)
-	} else {
-		c.between("outer.momentum", s.Outer.Momentum, 0, math.Nextafter(1, 0))
-	}
+	s.Outer.validate(c)
 	s.Codec.validate(c)
-	c.oneOf("aggregate.rule", s.Aggregate.Rule, "mean", "norm-clip")
-	if s.Aggregate.Rule == "norm-clip" {
-		c.between("aggregate.norm_cap", s.Aggregate.NormCap, 1, 1e6)
-	} else {
-		c.rule(s.Aggregate.NormCap == 0, "aggregate.norm_cap = %v, want 0 with rule mean", s.Aggregate.NormCap)
-	}
+	s.validateRule(c)
 	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
 	c.rule(s.Aggregate.StartPeers == 0 || s.Aggregate.StartPeers >= s.Aggregate.MinPeers && s.Aggregate.StartPeers <= MaxRoster,
 		"aggregate.start_peers = %d, want 0 or min_peers = %d to %d", s.Aggregate.StartPeers, s.Aggregate.MinPeers, MaxRoster)
