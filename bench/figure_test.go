@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +124,13 @@ func TestPage(t *testing.T) {
 	}
 	if strings.Contains(got, "7777") {
 		t.Errorf("publishes a value from a busy machine:\n%s", got)
+	}
+	for _, some := range [][]Row{{}, rows} {
+		text, err := lines(some)
+		var back []Row
+		if err := errors.Join(err, json.Unmarshal(text, &back)); err != nil || !reflect.DeepEqual(back, some) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 	again := []Row{{Name: "c", Case: "new"}, {Name: "d", Case: "new"}, {Name: "gone"}}
 	var merged []string

@@ -58,10 +58,12 @@ func (e *Env) lossCurves(ctx context.Context, m speed.Model, steps uint32, seeds
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	var mean, last [2][]float64
+	var failed error
 	for seed := range seeds {
 		c, err := e.curvesOf(ctx, p, m, steps, uint64(seed+1))
 		if err != nil {
-			return nil, err
+			failed = err
+			break
 		}
 		if seed == 0 {
 			e.pages["loss-curves.md"] = c.page(m, p.hello.Version)
@@ -71,12 +73,15 @@ func (e *Env) lossCurves(ctx context.Context, m speed.Model, steps uint32, seeds
 			mean[i], last[i] = append(mean[i], a), append(last[i], b)
 		}
 	}
+	if len(mean[0]) == 0 {
+		return nil, failed
+	}
 	row := func(what string, x [2][]float64) Row {
 		return Row{Case: m.Name + ", " + what, Stats: summary(x[0]), Other: &Other{"PyTorch float32", *summary(x[1])}}
 	}
 	rows = []Row{row("mean of all steps", mean), row("last step", last)}
 	rows[0].Note = fmt.Sprintf("runs are seeds of weights and batches; %d steps of %d tokens, learning rate %g; the other side is %s, eager", steps, m.Rows(), curvesRate, p.hello.Version)
-	return rows, nil
+	return rows, failed
 }
 
 // curvesOf trains the three runs of a seed.

@@ -101,10 +101,10 @@ func (e *Env) publish(measured []Row) error {
 		return fmt.Errorf("docs/figures.json: %w", err)
 	}
 	rows = merge(figures, rows, measured)
-	if b, err = json.MarshalIndent(rows, "", " "); err != nil {
+	if b, err = lines(rows); err != nil {
 		return err
 	}
-	if err := os.WriteFile(data, append(b, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(data, b, 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(e.Root, "docs", "figures.md"), page(figures, e.Machine, rows), 0o644); err != nil {
@@ -117,6 +117,26 @@ func (e *Env) publish(measured []Row) error {
 	}
 	e.Say("wrote docs/figures.md and docs/figures.json")
 	return nil
+}
+
+// lines is a JSON array with one row per line.
+func lines(rows []Row) ([]byte, error) {
+	var b bytes.Buffer
+	separator := "[\n"
+	for i := range rows {
+		line, err := json.Marshal(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString(separator)
+		b.Write(line)
+		separator = ",\n"
+	}
+	if len(rows) == 0 {
+		b.WriteString(separator)
+	}
+	b.WriteString("\n]\n")
+	return b.Bytes(), nil
 }
 
 // merge returns the rows of each figure in the order of the registry: those measured, else those from before.
