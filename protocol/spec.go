@@ -11,7 +11,7 @@ import (
 type RunSpec struct {
 	Name    string `toml:"name" cbor:"name"`       // 1 to 64 printable ASCII characters
 	Seed    uint64 `toml:"seed" cbor:"seed"`       // everything random derives from the RunID, which this enters
-	Engine  string `toml:"engine" cbor:"engine"`   // arithmetic profile and version; "exact-f32/1"
+	Engine  string `toml:"engine" cbor:"engine"`   // arithmetic profile and version; "exact-f32/2"
 	Founder PeerID `toml:"founder" cbor:"founder"` // signs the Genesis
 
 	Model     ModelSpec     `toml:"model" cbor:"model"`

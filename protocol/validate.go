@@ -36,7 +36,7 @@ func (c *checker) oneOf(field, v string, allowed ...string) {
 func (s *RunSpec) Validate() error {
 	var c checker
 	c.rule(printable(s.Name, 64), "name = %q, want 1 to 64 printable ASCII characters", clip(s.Name))
-	c.oneOf("engine", s.Engine, "exact-f32/1")
+	c.oneOf("engine", s.Engine, "exact-f32/2")
 	if _, err := s.Founder.publicKey(); err != nil {
 		c.rule(false, "founder is no public key: %v", err)
 	}
@@ -83,7 +83,7 @@ func (s *RunSpec) validatePasses(c *checker) {
 	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
 	if c.err == nil && n > 0 && n < s.Train.Batch {
 		c.rule(s.Train.Batch%n == 0, "train.micro_batch = %d does not divide batch = %d", n, s.Train.Batch)
-		c.rule(n*max(s.Model.Context, 1)%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
+		c.rule(n*max(s.Model.Context, 1)%128 == 0, "train.micro_batch = %d with context = %d: want a multiple of 128 rows", n, s.Model.Context)
 	}
 }
 

@@ -101,7 +101,7 @@ func TestRulesDecide(t *testing.T) {
 
 // What is not finite has no weight under any rule, and a backdoor with all the weight shows.
 func TestSpecialLies(t *testing.T) {
-	a := newArena(t, 2, func(s *protocol.RunSpec) { s.Train.Rounds, s.Train.Steps, s.Train.Segment = 12, 5, 5 })
+	a := newArena(t, 2, func(s *protocol.RunSpec) { s.Train.Rounds, s.Train.Steps, s.Train.Segment = 20, 5, 5 })
 	for _, name := range []string{"nan", "infinity"} {
 		for _, rule := range []protocol.AggregateSpec{mean, robustRule, {Rule: "median"}} {
 			if r := a.mustPlay(t, Game{Rule: rule, Contributors: 7, Liars: 2, Attack: find(t, name)}); r.Weight != 0 || math.IsInf(r.Loss, 0) {

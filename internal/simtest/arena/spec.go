@@ -7,7 +7,7 @@ import "drystone/protocol"
 // say more about that round than about the run.
 func Spec(seed uint64) protocol.RunSpec {
 	return protocol.RunSpec{
-		Name: "arena", Seed: seed, Engine: "exact-f32/1", Founder: protocol.DeriveKey(1, "arena/founder").ID(),
+		Name: "arena", Seed: seed, Engine: "exact-f32/2", Founder: protocol.DeriveKey(1, "arena/founder").ID(),
 		Model: protocol.ModelSpec{Family: "llama", Dim: 16, Layers: 1, Heads: 2, KVHeads: 2, FFN: 32, Vocab: 256, Context: 32,
 			NormEps: 1e-5, RopeTheta: 10000, Tied: true},
 		Train: protocol.TrainSpec{Rounds: 40, Steps: 5, Segment: 5, Batch: 8, LR: 2e-2, MinLR: 1e-3, Warmup: 10, Beta1: 0.9, Beta2: 0.95,
