@@ -28,7 +28,7 @@ var lossCurves = Figure{
 	Unit:   "nats per token",
 	Target: Target{Of: "ratio", Cmp: "<=", Bound: 1},
 	Needs:  "a Python with torch (--python)",
-	Limit:  20 * time.Minute,
+	Limit:  25 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
 		return e.lossCurves(ctx, speed.Models()[0], 200, e.Runs(3))
 	},
