@@ -24,8 +24,8 @@ type Contribution struct {
 	Payloads [][]byte
 }
 
-// Merge computes theta_{r+1}, the outer momentum after the round (empty for sgd), and the merge record. theta has N
-// values, outer has N for nesterov and none for sgd, and neither is changed. Contributions are strictly ascending by peer,
+// Merge computes theta_{r+1}, the outer state after the round (empty for sgd), and the merge record. theta has N
+// values, outer has spec.Outer.State(N), and neither is changed. Contributions are strictly ascending by peer,
 // those of the RevealSet. Every bit of the result is defined: the operations, in float32 unless stated, each rounded to
 // nearest even, are, with n_i the parameters in the shards of contribution i,
 //
@@ -43,11 +43,12 @@ type Contribution struct {
 //
 // with lr and mu rounded to float32 first and a bracket for each rounding; Nesterov is in the form of Sutskever et al.
 // (2013) that PyTorch uses. The median of an even count is the lower of the two in the middle. An m' below 2^-126 in
-// magnitude becomes +0. In a shard that nobody trained, theta and m carry over unchanged.
+// magnitude becomes +0. In a shard that nobody trained, theta and the outer state carry over unchanged. vectorWeights says
+// how vector rules set w_ik, mergeUpdate how coordinate rules set u, and adaptiveStep what fedadam and fedyogi do.
 //
 // The record holds of each contribution its norm and w_i, which is w_ik with the steps of all contributions below the line:
 // with everyone training all shards that is the weight. Where shares differ, w_ik follows from the norms, the steps in the
-// RevealSet, and the shards that the Open assigns.
+// RevealSet, and the shards that the Open assigns, and for a vector rule from the payloads.
 //
 // A contribution whose payload does not decode, or whose norm is not finite, is left out: its weight is 0, its steps do
 // not count, and its recorded norm is NaN if there is none. If nobody is left, or the result is not finite, the state
@@ -57,9 +58,8 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("merge: %w", err)
 	}
-	nesterov := spec.Outer.Optimiser == "nesterov"
-	if nesterov && len(outer) != len(theta) || !nesterov && len(outer) != 0 {
-		return nil, nil, nil, fmt.Errorf("%w: outer momentum of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
+	if len(outer) != spec.Outer.State(len(theta)) {
+		return nil, nil, nil, fmt.Errorf("%w: outer state of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
 	}
 	if err := checkContributions(spec, len(theta), contributions); err != nil {
 		return nil, nil, nil, err
@@ -69,11 +69,15 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 		norms[i] = norm(spec, codec, len(theta), c)
 	}
 	clips := clip(spec, norms)
-	weights := weigh(contributions, clips)
+	whole, err := wholeWeights(spec, codec, len(theta), contributions, clips)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	weights := recordWeights(spec, contributions, clips, whole)
 	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
 	allFinite := true
 	for k := range spec.Codec.Shards(len(theta)) {
-		ok, err := mergeShard(spec, codec, k, nextTheta, nextOuter, contributions, clips)
+		ok, err := mergeShard(spec, codec, k, nextTheta, nextOuter, contributions, clips, whole)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -90,34 +94,33 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	return nextTheta, nextOuter, record, nil
 }
 
-// mergeShard merges shard k of those who trained it into theta and m, and reports whether the result is finite.
-func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, m []float32, contributions []Contribution, clips []float64) (bool, error) {
+// mergeShard merges shard k of those who trained it into theta and the outer state, and reports whether the result is
+// finite. whole is what wholeWeights returned.
+func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer []float32, contributions []Contribution, clips []float64, whole []float32) (bool, error) {
 	lo, hi := spec.Codec.Shard(len(theta), k)
-	var in []Contribution
+	var in []Contribution // with this shard alone
 	var inClips []float64
-	var payloads [][]byte
 	for i, c := range contributions {
 		if place, own := protocol.PlaceOf(c.Shards, k); own {
-			in, inClips, payloads = append(in, c), append(inClips, clips[i]), append(payloads, c.Payloads[place])
+			c.Payloads = c.Payloads[place : place+1]
+			in, inClips = append(in, c), append(inClips, clips[i])
 		}
 	}
-	weights := weigh(in, inClips)
+	weights := whole
+	if whole == nil {
+		var err error
+		if weights, err = shardWeights(spec, codec, hi-lo, in, inClips); err != nil {
+			return false, err
+		}
+	}
 	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
 		return true, nil
 	}
 	update := make([]float32, hi-lo)
-	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		if err := codec.AddTo(update, w, payloads[i]); err != nil {
-			return false, fmt.Errorf("merge %s, shard %d: %w", in[i].Peer.Short(), k, err)
-		}
+	if err := mergeUpdate(spec, codec, update, in, weights); err != nil {
+		return false, fmt.Errorf("merge shard %d: %w", k, err)
 	}
-	if len(m) > 0 {
-		m = m[lo:hi]
-	}
-	return outerStep(spec, theta[lo:hi], m, update), nil
+	return applyUpdate(spec, theta, outer, lo, update), nil
 }
 
 func checkContributions(spec *protocol.RunSpec, params int, contributions []Contribution) error {

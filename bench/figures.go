@@ -28,6 +28,9 @@ var figures = []Figure{
 	gemmGflops,
 	gemmOpenBLAS,
 	codecThroughput,
+	mergeThroughput,
+	mergeRobust,
+	attackTable,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

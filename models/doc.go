@@ -63,7 +63,7 @@
 //
 // The order in which the machine runs operations does not matter, since each is a function of its operands. With passes
 // (Options.MicroBatch) the folds over rows, of dW, of the gains' and the embedding's gradients, go on from pass to pass at
-// blocks of 512 rows; losses of all passes are kept and folded once; the two terms of a tied embedding are added once, after
+// blocks of 128 rows; losses of all passes are kept and folded once; the two terms of a tied embedding are added once, after
 // the last pass. A part of dW is some of its independent rows. Recomputation runs the same kernels on the same operands.
 //
 // # Memory

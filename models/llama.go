@@ -101,7 +101,7 @@ func (llama) activations(s protocol.ModelSpec, batch int, recompute bool) int {
 	if recompute {
 		layers = s.Layers*(s.Dim+2*s.Heads+2) + inside
 	}
-	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, passRows)*s.Vocab
+	return rows*(layers+16*s.Dim+8*s.FFN) + min(rows, headRows)*s.Vocab
 }
 
 func (llama) assemble(b *builder, e env, spec protocol.ModelSpec, batch int, p purpose, table ropeTable) {

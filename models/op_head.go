@@ -1,6 +1,13 @@
 package models
 
-import G "gorgonia.org/gorgonia"
+import (
+	"drystone/internal/exact"
+
+	G "gorgonia.org/gorgonia"
+)
+
+// headRows is the rows whose logits exist at a time, whole blocks of the fold of dW.
+const headRows = 4 * exact.FoldBlock
 
 // head is the output layer and its loss as one operation: the mean over the batch of -log softmax(x Wᵀ)[target], in nats,
 // for x (rows, dim), W (vocab, dim) and targets (rows). Logits exist for a block of 512 rows at a time, and the gradients of
@@ -21,7 +28,7 @@ func (e env) newHead(rows, dim, vocab int) *head {
 	return &head{
 		env: e, rows: rows, dim: dim, vocab: vocab,
 		losses: e.keep(rows * e.run.count()),
-		logits: e.keep(min(rows, passRows) * vocab),
+		logits: e.keep(min(rows, headRows) * vocab),
 	}
 }
 
@@ -33,8 +40,8 @@ func (h *head) op(name string) *op {
 		o.out = o.args[0]
 	}
 	o.run = func(dx []float32, v []G.Value) {
-		for lo := 0; lo < h.rows; lo += passRows {
-			h.block(lo, min(passRows, h.rows-lo), f32(v[0]), f32(v[1]), i32(v[2]), dx)
+		for lo := 0; lo < h.rows; lo += headRows {
+			h.block(lo, min(headRows, h.rows-lo), f32(v[0]), f32(v[1]), i32(v[2]), dx)
 		}
 	}
 	o.wrt = []bool{true, true, false}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"drystone/internal/exact"
 	"drystone/protocol"
 )
 
@@ -13,14 +14,15 @@ type Options struct {
 	// anywhere. None at all means the whole of theta.
 	Trained []Range
 	// MicroBatch is the sequences or examples per pass; 0 is the whole batch. It divides the batch, and MicroBatch*Context,
-	// or MicroBatch itself for examples, is a multiple of 512 unless it is the batch: gradients are folded over blocks of 512 rows, between which passes may part.
+	// or MicroBatch itself for examples, is a multiple of 128 unless it is the batch: gradients are folded over blocks of
+	// 128 rows, between which passes may part.
 	MicroBatch int
 	// Recompute keeps only the input of each layer and computes the rest of the layer again on the way back.
 	Recompute bool
 }
 
 // passRows is what the rows of a pass are a multiple of, if there is more than one (docs/numerics.md, section 2).
-const passRows = 512
+const passRows = exact.FoldBlock
 
 // resolve checks o against a model of the given size and fills in what is left out.
 func (o Options) resolve(spec protocol.ModelSpec, batch, params int) (Options, error) {

@@ -179,7 +179,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for name, opts := range map[string]Options{
 		"micro-batch":         {MicroBatch: 3},
 		"micro-batch of":      {MicroBatch: -1},
-		"multiple of 512":     {MicroBatch: 2},
+		"multiple of 128":     {MicroBatch: 2},
 		"[3, 3)":              {Trained: []Range{{3, 3}}},
 		"[5, 4)":              {Trained: []Range{{5, 4}}},
 		"[-1, 4)":             {Trained: []Range{{-1, 4}}},

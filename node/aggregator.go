@@ -41,6 +41,7 @@ type Aggregator struct {
 	done     map[string]bool              // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
+	few      int                          // contributors of the newest round, if too few; 0 otherwise
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
 }
 
@@ -312,6 +313,9 @@ func (a *Aggregator) report(e aggregate.Effects) {
 			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified}
 		if k, ok := kinds[s.Statement.Kind]; ok {
 			a.emit(Event{Kind: k, Round: s.Statement.Round, Text: fmt.Sprintf("%s of round %d", s.Statement.Kind, s.Statement.Round)})
+		}
+		if s.Statement.Kind == protocol.KindOpen {
+			a.sayIfFew(&s.Statement)
 		}
 	}
 	for _, c := range e.Convicted {

@@ -77,6 +77,7 @@ const (
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
+	EventFew       EventKind = "few"       // a round has too few contributors for a merge rule to protect it
 )
 
 // retry calls fn until it succeeds or ctx ends, pausing between attempts. It returns ctx's error joined with the last

@@ -46,6 +46,12 @@ func TestLocalRun(t *testing.T) {
 			}
 		}
 	})
+	t.Run("few", func(t *testing.T) { // three peers, and two once the cheat is out
+		said := rec.of(EventFew)
+		if len(said) != 2 || said[0].Count != peers || said[0].Round != 0 || said[1].Count != peers-1 {
+			t.Errorf("of too few contributors was said %+v", said)
+		}
+	})
 	t.Run("warnings", func(t *testing.T) {
 		for _, e := range rec.of(EventWarning) {
 			if !strings.Contains(e.Text, ErrConvicted.Error()) {

@@ -8,7 +8,7 @@ import (
 // bytes, sparse pseudo-gradients, four aggregators of which three must agree. Founder and data are to be filled in.
 func DefaultSpec() protocol.RunSpec {
 	return protocol.RunSpec{
-		Name: "first-run", Seed: 1, Engine: "exact-f32/1",
+		Name: "first-run", Seed: 1, Engine: "exact-f32/2",
 		Model: protocol.ModelSpec{Family: "llama", Dim: 128, Layers: 4, Heads: 4, KVHeads: 4, FFN: 384, Vocab: 256, Context: 128,
 			NormEps: 1e-5, RopeTheta: 10000},
 		Data: protocol.DataSpec{Tokenizer: "bytes"},

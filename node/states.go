@@ -29,10 +29,5 @@ func bytesFloats(b []byte, n int) ([]float32, error) {
 	return v, nil
 }
 
-// outerLen is the length of the outer state: a momentum per parameter for Nesterov, nothing for plain SGD.
-func outerLen(spec *protocol.RunSpec, params int) int {
-	if spec.Outer.Optimiser == "nesterov" {
-		return params
-	}
-	return 0
-}
+// outerLen is the length of the outer state.
+func outerLen(spec *protocol.RunSpec, params int) int { return spec.Outer.State(params) }

@@ -10,7 +10,7 @@ import (
 // testSpec returns a valid RunSpec in which every field that may be non-zero is.
 func testSpec() *RunSpec {
 	return &RunSpec{
-		Name: "vectors", Seed: 7, Engine: "exact-f32/1", Founder: DeriveKey(1, "founder").ID(),
+		Name: "vectors", Seed: 7, Engine: "exact-f32/2", Founder: DeriveKey(1, "founder").ID(),
 		Model: ModelSpec{Family: "llama", Dim: 96, Layers: 2, Heads: 4, KVHeads: 2, FFN: 256, Vocab: 256, Context: 64,
 			NormEps: 1e-5, RopeTheta: 10000, Tied: true},
 		Data: DataSpec{Manifest: MerkleRoot([]byte("manifest")), Tokenizer: "bytes", Tokens: 567198, Holdout: 32768},

@@ -11,7 +11,7 @@ import (
 type RunSpec struct {
 	Name    string `toml:"name" cbor:"name"`       // 1 to 64 printable ASCII characters
 	Seed    uint64 `toml:"seed" cbor:"seed"`       // everything random derives from the RunID, which this enters
-	Engine  string `toml:"engine" cbor:"engine"`   // arithmetic profile and version; "exact-f32/1"
+	Engine  string `toml:"engine" cbor:"engine"`   // arithmetic profile and version; "exact-f32/2"
 	Founder PeerID `toml:"founder" cbor:"founder"` // signs the Genesis
 
 	Model     ModelSpec     `toml:"model" cbor:"model"`
@@ -91,9 +91,24 @@ type TrainSpec struct {
 
 // OuterSpec is the optimiser that applies the merged pseudo-gradient (DiLoCo, Douillard et al. 2023).
 type OuterSpec struct {
-	Optimiser string  `toml:"optimiser" cbor:"optimiser"` // "nesterov" or "sgd"
+	Optimiser string  `toml:"optimiser" cbor:"optimiser"` // "nesterov", "sgd", "fedadam" or "fedyogi"
 	LR        float64 `toml:"lr" cbor:"lr"`
-	Momentum  float64 `toml:"momentum" cbor:"momentum"` // 0 for sgd
+	Momentum  float64 `toml:"momentum" cbor:"momentum"` // 0 for sgd; beta1 of fedadam and fedyogi
+	// The rest is for fedadam and fedyogi, and not encoded for the others.
+	Beta2 float64 `toml:"beta2,omitzero" cbor:"beta2,omitzero"` // second moment decay
+	Tau   float64 `toml:"tau,omitzero" cbor:"tau,omitzero"`     // added to the root of the second moment
+}
+
+// State returns the number of float32 of the optimiser's state for a model of params parameters: the momentum for
+// nesterov, the first and then the second moments for fedadam and fedyogi, nothing for sgd. Its root is the OuterRoot.
+func (o *OuterSpec) State(params int) int {
+	switch o.Optimiser {
+	case "nesterov":
+		return params
+	case "fedadam", "fedyogi":
+		return 2 * params
+	}
+	return 0
 }
 
 // CodecSpec is the encoding of the pseudo-gradient on its way up.
@@ -107,11 +122,16 @@ type CodecSpec struct {
 
 // AggregateSpec is the merge rule.
 type AggregateSpec struct {
-	Rule     string  `toml:"rule" cbor:"rule"`           // "mean" or "norm-clip"
-	NormCap  float64 `toml:"norm_cap" cbor:"norm_cap"`   // norm-clip: cap as a multiple of the median norm
+	// Rule is "mean", "norm-clip", "multi-krum", "geometric-median", "centered-clip", "trimmed-mean" or "median".
+	Rule     string  `toml:"rule" cbor:"rule"`
+	NormCap  float64 `toml:"norm_cap" cbor:"norm_cap"`   // cap as a multiple of the median norm; 0 for none
 	MinPeers uint32  `toml:"min_peers" cbor:"min_peers"` // a round opens with at least this many
 	// StartPeers is how many the first round waits for; 0 means MinPeers, and is not encoded.
 	StartPeers uint32 `toml:"start_peers,omitzero" cbor:"start_peers,omitzero"`
+	// The rest is for the rules that follow norm-clip above; a zero is not encoded.
+	Faults uint32  `toml:"faults,omitzero" cbor:"faults,omitzero"`   // f, contributors of a round that may lie
+	Radius float64 `toml:"radius,omitzero" cbor:"radius,omitzero"`   // centered-clip: in median distances from its start
+	Mixing bool    `toml:"mixing,omitempty" cbor:"mixing,omitempty"` // mix each contribution with its nearest first
 }
 
 // VerifySpec is the spot check of contributions.

@@ -24,7 +24,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"name", func(s *RunSpec) { s.Name = "" }},
 		{"name", func(s *RunSpec) { s.Name = strings.Repeat("a", 65) }},
 		{"name", func(s *RunSpec) { s.Name = "line\nbreak" }},
-		{"engine", func(s *RunSpec) { s.Engine = "exact-f32/2" }},
+		{"engine", func(s *RunSpec) { s.Engine = "exact-f32/1" }},
 		{"founder", func(s *RunSpec) { s.Founder = PeerID{} }},
 		{"model.family", func(s *RunSpec) { s.Model.Family = "" }},
 		{"model.dim", func(s *RunSpec) { s.Model.Dim = 0 }},
@@ -72,11 +72,15 @@ func TestValidateRefuses(t *testing.T) {
 		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = -1 }},
 		{"train.micro_batch", func(s *RunSpec) { s.Train.MicroBatch = s.Train.Batch + 1 }},
 		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 4, 128 }},
-		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 3, 128 }},
+		{"train.micro_batch", func(s *RunSpec) { s.Train.Batch, s.Train.MicroBatch, s.Model.Context = 9, 3, 64 }},
 		{"outer.optimiser", func(s *RunSpec) { s.Outer.Optimiser = "adam" }},
 		{"outer.lr", func(s *RunSpec) { s.Outer.LR = 0 }},
 		{"outer.momentum", func(s *RunSpec) { s.Outer.Momentum = 1 }},
 		{"outer.momentum", func(s *RunSpec) { s.Outer.Optimiser = "sgd" }},
+		{"outer.beta2", func(s *RunSpec) { s.Outer.Beta2 = 0.99 }},
+		{"outer.beta2", func(s *RunSpec) { s.Outer.Optimiser, s.Outer.Beta2, s.Outer.Tau = "fedadam", 1, 1e-3 }},
+		{"outer.tau", func(s *RunSpec) { s.Outer.Tau = 1e-3 }},
+		{"outer.tau", func(s *RunSpec) { s.Outer.Optimiser, s.Outer.Beta2 = "fedyogi", 0.99 }},
 		{"codec.up", func(s *RunSpec) { s.Codec.Up = "lossy" }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.TopK = 4097 }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "dense" }},
@@ -90,7 +94,25 @@ func TestValidateRefuses(t *testing.T) {
 		{"codec.shard_params", func(s *RunSpec) { s.Codec.ShardParams = 4097 }},
 		{"codec.shard_params", func(s *RunSpec) { s.Codec.ShardParams = 0 }},
 		{"codec.shard_params", func(s *RunSpec) { s.Codec.TopK, s.Codec.ShardParams = 4096, 1<<24 }}, // message too large
-		{"aggregate.rule", func(s *RunSpec) { s.Aggregate.Rule = "median" }},
+		{"aggregate.rule", func(s *RunSpec) { s.Aggregate.Rule = "krum" }},
+		{"aggregate.rule", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "median", MinPeers: 2} }}, // sparse
+		{"aggregate.faults", func(s *RunSpec) { s.Aggregate.Faults = 1 }},
+		{"aggregate.faults", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 5} }},
+		{"aggregate.faults", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 4, Faults: 1} }},
+		{"aggregate.faults", func(s *RunSpec) {
+			s.Aggregate = AggregateSpec{Rule: "geometric-median", MinPeers: 5, Faults: math.MaxUint32}
+		}},
+		{"aggregate.faults", func(s *RunSpec) {
+			s.Codec, s.Aggregate = CodecSpec{Up: "dense", ShardParams: 4096}, AggregateSpec{Rule: "trimmed-mean", MinPeers: 2, Faults: 1}
+		}},
+		{"aggregate.faults", func(s *RunSpec) {
+			s.Codec, s.Aggregate = CodecSpec{Up: "dense", ShardParams: 4096}, AggregateSpec{Rule: "trimmed-mean", MinPeers: 2}
+		}},
+		{"aggregate.radius", func(s *RunSpec) { s.Aggregate.Radius = 1 }},
+		{"aggregate.radius", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "centered-clip", MinPeers: 2} }},
+		{"aggregate.mixing", func(s *RunSpec) { s.Aggregate.Mixing = true }},
+		{"aggregate.mixing", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "geometric-median", MinPeers: 2, Mixing: true} }},
+		{"aggregate.norm_cap", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "geometric-median", MinPeers: 2, NormCap: 0.5} }},
 		{"aggregate.norm_cap", func(s *RunSpec) { s.Aggregate.NormCap = 0.5 }},
 		{"aggregate.norm_cap", func(s *RunSpec) { s.Aggregate.Rule = "mean" }},
 		{"aggregate.min_peers", func(s *RunSpec) { s.Aggregate.MinPeers = MaxRoster + 1 }},
@@ -292,6 +314,19 @@ func genSpec() *rapid.Generator[*RunSpec] {
 		}
 		if rapid.Bool().Draw(t, "sgd") {
 			s.Outer = OuterSpec{Optimiser: "sgd", LR: rapid.Float64Range(1e-6, 10).Draw(t, "outer lr")}
+		}
+		if rapid.Bool().Draw(t, "adaptive") {
+			s.Outer.Optimiser, s.Outer.Momentum = "fedyogi", 0.9
+			s.Outer.Beta2, s.Outer.Tau = rapid.Float64Range(0, 0.999).Draw(t, "beta2"), 1e-3
+		}
+		switch rapid.SampledFrom([]string{"", "clip", "krum", "trim"}).Draw(t, "rule") {
+		case "clip":
+			s.Aggregate = AggregateSpec{Rule: "centered-clip", NormCap: 3, MinPeers: 5, Faults: 1, Radius: rapid.Float64Range(0.01, 100).Draw(t, "radius"), Mixing: rapid.Bool().Draw(t, "mixing")}
+		case "krum":
+			s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 9, Faults: rapid.Uint32Range(1, 3).Draw(t, "faults")}
+		case "trim":
+			s.Codec = CodecSpec{Up: "dense", ShardParams: 4096}
+			s.Aggregate = AggregateSpec{Rule: "trimmed-mean", MinPeers: 3, Faults: 1}
 		}
 		s.Payout.Budget = rapid.Uint64Max(1e15).Draw(t, "budget")
 		s.Payout.EpochCap = rapid.Uint64Max(s.Payout.Budget).Draw(t, "epoch_cap")

@@ -36,7 +36,7 @@ func (c *checker) oneOf(field, v string, allowed ...string) {
 func (s *RunSpec) Validate() error {
 	var c checker
 	c.rule(printable(s.Name, 64), "name = %q, want 1 to 64 printable ASCII characters", clip(s.Name))
-	c.oneOf("engine", s.Engine, "exact-f32/1")
+	c.oneOf("engine", s.Engine, "exact-f32/2")
 	if _, err := s.Founder.publicKey(); err != nil {
 		c.rule(false, "founder is no public key: %v", err)
 	}
@@ -83,25 +83,14 @@ func (s *RunSpec) validatePasses(c *checker) {
 	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
 	if c.err == nil && n > 0 && n < s.Train.Batch {
 		c.rule(s.Train.Batch%n == 0, "train.micro_batch = %d does not divide batch = %d", n, s.Train.Batch)
-		c.rule(n*max(s.Model.Context, 1)%512 == 0, "train.micro_batch = %d with context = %d: want a multiple of 512 rows", n, s.Model.Context)
+		c.rule(n*max(s.Model.Context, 1)%128 == 0, "train.micro_batch = %d with context = %d: want a multiple of 128 rows", n, s.Model.Context)
 	}
 }
 
 func (s *RunSpec) validateMerge(c *checker) {
-	c.oneOf("outer.optimiser", s.Outer.Optimiser, "nesterov", "sgd")
-	c.between("outer.lr", s.Outer.LR, 1e-6, 10)
-	if s.Outer.Optimiser == "sgd" {
-		c.rule(s.Outer.Momentum == 0, "outer.momentum = %v, want 0 with optimiser sgd", s.Outer.Momentum)
-	} else {
-		c.between("outer.momentum", s.Outer.Momentum, 0, math.Nextafter(1, 0))
-	}
+	s.Outer.validate(c)
 	s.Codec.validate(c)
-	c.oneOf("aggregate.rule", s.Aggregate.Rule, "mean", "norm-clip")
-	if s.Aggregate.Rule == "norm-clip" {
-		c.between("aggregate.norm_cap", s.Aggregate.NormCap, 1, 1e6)
-	} else {
-		c.rule(s.Aggregate.NormCap == 0, "aggregate.norm_cap = %v, want 0 with rule mean", s.Aggregate.NormCap)
-	}
+	s.validateRule(c)
 	c.between("aggregate.min_peers", float64(s.Aggregate.MinPeers), 1, MaxRoster)
 	c.rule(s.Aggregate.StartPeers == 0 || s.Aggregate.StartPeers >= s.Aggregate.MinPeers && s.Aggregate.StartPeers <= MaxRoster,
 		"aggregate.start_peers = %d, want 0 or min_peers = %d to %d", s.Aggregate.StartPeers, s.Aggregate.MinPeers, MaxRoster)

@@ -27,7 +27,7 @@ func testText(n int) []byte {
 // testSpec is a tiny run: a model of a few thousand parameters in two shards, 3 segments of 2 steps and a shorter one.
 func testSpec(edit func(*protocol.RunSpec)) *protocol.RunSpec {
 	s := &protocol.RunSpec{
-		Name: "test", Seed: 1, Engine: "exact-f32/1", Founder: protocol.DeriveKey(1, "founder").ID(),
+		Name: "test", Seed: 1, Engine: "exact-f32/2", Founder: protocol.DeriveKey(1, "founder").ID(),
 		Model:     protocol.ModelSpec{Family: "llama", Dim: 16, Layers: 1, Heads: 2, KVHeads: 1, FFN: 24, Vocab: 256, Context: 16, NormEps: 1e-5, RopeTheta: 10000, Tied: true},
 		Data:      protocol.DataSpec{Tokenizer: "bytes", Tokens: 6000, Holdout: 600},
 		Train:     protocol.TrainSpec{Rounds: 4, Steps: 8, Segment: 2, Batch: 2, LR: 3e-3, MinLR: 3e-4, Warmup: 4, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1, Clip: 1},

@@ -47,10 +47,11 @@ func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contrib
 	if theta, err = a.theta(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	b, err := a.blob(ctx, "outer state", a.open.Outer, 4*int64(a.params))
+	state := a.spec.Outer.State(a.params)
+	b, err := a.blob(ctx, "outer state", a.open.Outer, 4*int64(state))
 	if errors.Is(err, ErrMissing) {
-		// Momentum before the first round is zero, and nobody needs to keep that.
-		if zeros := make([]byte, 4*a.params); protocol.MerkleRoot(zeros) == a.open.Outer {
+		// The state before the first round is zero, and nobody needs to keep that.
+		if zeros := make([]byte, 4*state); protocol.MerkleRoot(zeros) == a.open.Outer {
 			b, err = zeros, nil
 		}
 	}

@@ -59,7 +59,7 @@ func (b blobs) Blob(_ context.Context, d protocol.Digest, limit int64) ([]byte, 
 
 func testSpec(founder protocol.PeerID, kind, up string, chunks uint32) *protocol.RunSpec {
 	s := &protocol.RunSpec{
-		Name: "tiny", Seed: 7, Engine: "exact-f32/1", Founder: founder,
+		Name: "tiny", Seed: 7, Engine: "exact-f32/2", Founder: founder,
 		Model: protocol.ModelSpec{Family: "llama", Dim: 4, Layers: 1, Heads: 2, KVHeads: 1, FFN: 4, Vocab: 256, Context: 8, NormEps: 1e-5, RopeTheta: 10000, Tied: true},
 		Data:  protocol.DataSpec{Manifest: protocol.MerkleRoot([]byte("data")), Tokenizer: "bytes", Tokens: 1000, Holdout: 100},
 		Train: protocol.TrainSpec{Rounds: 4, Steps: 6, Segment: 2, Batch: 2, LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8},

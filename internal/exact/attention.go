@@ -107,7 +107,7 @@ func refAttentionRow(a *attArgs, b, h, t int, p []float32) {
 //	dv[j,d] = colfold over h, i (fma(w[h,i,j], do[h,i,d], acc))
 //
 // The last two fold over the query heads h of the group ascending and, within
-// one, over queries i >= j ascending; blocks are 512 queries of one head.
+// one, over queries i >= j ascending; blocks are 128 queries of one head.
 func (e *Engine) AttentionBackward(dq, dk, dv, do, q, k, v, o, rowMax, rowSum []float32, batch, seq, heads, kvHeads, headDim int) {
 	const kernel = "AttentionBackward"
 	a := newAttArgs(kernel, q, k, v, rowMax, rowSum, batch, seq, heads, kvHeads, headDim)

@@ -26,7 +26,7 @@ func (e *Engine) AddBias(y, x, bias []float32, rows, dim int) {
 }
 
 // BiasBackward computes the gradient dbias (dim) of AddBias from dy (rows,dim):
-// the column fold over rows of acc + dy in blocks of 512 rows. With accumulate
+// the column fold over rows of acc + dy in blocks of 128 rows. With accumulate
 // the blocks are added ascending to what dbias holds, as in LayerNormBackward;
 // without it dbias is overwritten.
 func (e *Engine) BiasBackward(dbias, dy []float32, rows, dim int, accumulate bool) {

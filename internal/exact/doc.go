@@ -20,7 +20,7 @@
 // of a multiplication with an addition. Both are fixed here: docs/numerics.md
 // lists for each kernel its operations in order. Sums are folded on two levels:
 //
-//	terms   0 ....... 511 | 512 ..... 1023 | 1024 ... k-1
+//	terms   0 ....... 127 | 128 ...... 255 | 256 .... k-1
 //	         acc from +0  |   acc from +0  |  acc from +0     each ascending
 //	              B0      +        B1      +       B2         ascending
 //

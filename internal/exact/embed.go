@@ -34,7 +34,7 @@ func checkIDs(kernel string, ids []int32, vocab int) {
 
 // ScatterAdd overwrites dtable (vocab,dim) with the gradient of Gather: row v is
 // the column fold, over the rows r of dy (len(ids),dim) with ids[r] = v in
-// ascending order, of acc = acc + dy[r], in blocks of 512 rows from +0; blocks
+// ascending order, of acc = acc + dy[r], in blocks of 128 rows from +0; blocks
 // without such a row are absent. A row of dtable that no id names is +0.
 func (e *Engine) ScatterAdd(dtable, dy []float32, ids []int32, vocab, dim int) {
 	e.ScatterAddRows(dtable, dy, ids, vocab, dim, 0, vocab, false)
@@ -42,7 +42,7 @@ func (e *Engine) ScatterAdd(dtable, dy []float32, ids []int32, vocab, dim int) {
 
 // ScatterAddRows is ScatterAdd for rows [lo,hi) of the table alone, which dtable
 // (hi-lo,dim) holds. With accumulate it begins with the dtable of earlier rows
-// of dy, of which there were a multiple of 512, and adds the blocks of these. An
+// of dy, of which there were a multiple of 128, and adds the blocks of these. An
 // id absent until now has +0 there, which changes no block that is added to it:
 // a sum from +0 is never -0.
 func (e *Engine) ScatterAddRows(dtable, dy []float32, ids []int32, vocab, dim, lo, hi int, accumulate bool) {

@@ -9,7 +9,7 @@ import (
 
 // Version names the arithmetic that this package implements (docs/numerics.md).
 // A change of any bit of any result is a new version.
-const Version = "exact-f32/1"
+const Version = "exact-f32/2"
 
 // EnvPath is the environment variable that forces a code path.
 const EnvPath = "DRYSTONE_CPU"

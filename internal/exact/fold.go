@@ -1,8 +1,12 @@
 package exact
 
+// FoldBlock is the terms per block of a column fold (matrix products, gradients of
+// gains, biases and embeddings): where work over rows may be divided.
+const FoldBlock = 128
+
 // Two-level folds. docs/numerics.md, section 2.
 const (
-	foldBlock = 512  // terms per block of a column fold (matrix product, gain, embedding)
+	foldBlock = FoldBlock
 	rowBlock  = 4096 // elements per block of a row fold
 	lanes     = 16   // partial sums per row block
 )

@@ -12,7 +12,7 @@ type gemmArgs struct {
 	packed           []float32
 	tall             []float32 // op(A), tile by tile, nil where pieces copy it
 	panel, panels    int       // first panel and number
-	kPieces          int       // fold blocks per panel
+	kPieces          int       // stages per panel
 	rowsPer, colsPer int       // rows and panels per piece
 }
 
@@ -24,7 +24,7 @@ type gemmArgs struct {
 // the width of a stored row; elements of C between rows are left alone.
 //
 // Each element is a column fold over p in [0,k) with acc = fma(a[i,p], b[p,j],
-// acc) in blocks of 512 from +0. Without accumulate, C is the first block plus
+// acc) in blocks of 128 from +0. Without accumulate, C is the first block plus
 // the following ones ascending (+0 if k is 0); with it, C plus all blocks
 // ascending.
 func (e *Engine) Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {

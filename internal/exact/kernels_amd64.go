@@ -5,16 +5,16 @@
 package exact
 
 // avx2Gemm folds a 6x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx2Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx2Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx2Gemm4 folds a 4x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx2Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx2Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx2Gemm1 folds a 1x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx2Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx2Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx2CopyRows copies rows of 16 elements.
 func avx2CopyRows(dst *float32, drs int, src *float32, srs int, rows int)
@@ -101,16 +101,16 @@ func avx2TakeMax(y *float32, index *int32, x *float32, n int, at int32)
 func avx2AdamW(p *float32, grad *float32, m *float32, v *float32, n int, c *[9]float32)
 
 // avx512Gemm folds a 12x32 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx512Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx512Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx512Gemm4 folds a 4x32 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx512Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx512Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx512Gemm1 folds a 1x32 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func avx512Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func avx512Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 
 // avx512CopyRows copies rows of 32 elements.
 func avx512CopyRows(dst *float32, drs int, src *float32, srs int, rows int)

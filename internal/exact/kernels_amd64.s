@@ -4,60 +4,54 @@
 
 #include "textflag.h"
 
-// func avx2Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx2Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, FMA3
-TEXT ·avx2Gemm(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   BX, R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   mode+64(FP), R11
-	CMPQ   R11, $0x02
-	JLT    start
-	MOVQ   DX, R12
-	MOVQ   R8, R13
-	JE     load
-	MOVQ   t+72(FP), R12
-	MOVQ   $0x00000040, R13
-
-load:
+TEXT ·avx2Gemm(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    BX, R10
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	MOVQ    mode+64(FP), R11
+	CMPQ    R11, $0x02
+	JLT     start
+	MOVQ    DX, R12
 	VMOVUPS (R12), Y0
 	VMOVUPS 32(R12), Y1
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y2
 	VMOVUPS 32(R12), Y3
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y4
 	VMOVUPS 32(R12), Y5
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y6
 	VMOVUPS 32(R12), Y7
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y8
 	VMOVUPS 32(R12), Y9
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y10
 	VMOVUPS 32(R12), Y11
 
@@ -135,50 +129,44 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx2Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx2Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, FMA3
-TEXT ·avx2Gemm4(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   BX, R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   mode+64(FP), R11
-	CMPQ   R11, $0x02
-	JLT    start
-	MOVQ   DX, R12
-	MOVQ   R8, R13
-	JE     load
-	MOVQ   t+72(FP), R12
-	MOVQ   $0x00000040, R13
-
-load:
+TEXT ·avx2Gemm4(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    BX, R10
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    mode+64(FP), R11
+	CMPQ    R11, $0x02
+	JLT     start
+	MOVQ    DX, R12
 	VMOVUPS (R12), Y0
 	VMOVUPS 32(R12), Y1
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y2
 	VMOVUPS 32(R12), Y3
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y4
 	VMOVUPS 32(R12), Y5
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Y6
 	VMOVUPS 32(R12), Y7
 
@@ -238,34 +226,29 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx2Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx2Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, FMA3
-TEXT ·avx2Gemm1(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), BX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   mode+64(FP), R9
-	CMPQ   R9, $0x02
-	JLT    start
-	MOVQ   DX, R10
-	JE     load
-	MOVQ   t+72(FP), R10
-	MOVQ   $0x00000040, R8
-
-load:
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
+TEXT ·avx2Gemm1(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), BX
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    mode+64(FP), R8
+	CMPQ    R8, $0x02
+	JLT     start
+	MOVQ    DX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
 
 start:
 	TESTQ AX, AX
@@ -283,11 +266,11 @@ step:
 	JNZ          step
 
 finish:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, R8
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Y0, Y0
-	VADDPS 32(R10), Y1, Y1
+	MOVQ   DX, R9
+	VADDPS (R9), Y0, Y0
+	VADDPS 32(R9), Y1, Y1
 
 store:
 	VMOVUPS Y0, (DX)
@@ -2316,94 +2299,88 @@ loopEnd:
 	VZEROUPPER
 	RET
 
-// func avx512Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx512Gemm(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·avx512Gemm(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   BX, R10
-	LEAQ   (R10)(BX*2), R11
-	ADDQ   BX, R11
-	LEAQ   (R11)(BX*2), R12
-	ADDQ   BX, R12
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	MOVQ   mode+64(FP), R13
-	CMPQ   R13, $0x02
-	JLT    start
-	MOVQ   DX, R14
-	MOVQ   R8, R15
-	JE     load
-	MOVQ   t+72(FP), R14
-	MOVQ   $0x00000080, R15
-
-load:
+TEXT ·avx512Gemm(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    BX, R10
+	LEAQ    (R10)(BX*2), R11
+	ADDQ    BX, R11
+	LEAQ    (R11)(BX*2), R12
+	ADDQ    BX, R12
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VPXORD  Z17, Z17, Z17
+	VPXORD  Z18, Z18, Z18
+	VPXORD  Z19, Z19, Z19
+	VPXORD  Z20, Z20, Z20
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z23, Z23, Z23
+	MOVQ    mode+64(FP), R13
+	CMPQ    R13, $0x02
+	JLT     start
+	MOVQ    DX, R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 64(R14), Z1
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z2
 	VMOVUPS 64(R14), Z3
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z4
 	VMOVUPS 64(R14), Z5
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z6
 	VMOVUPS 64(R14), Z7
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z8
 	VMOVUPS 64(R14), Z9
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z10
 	VMOVUPS 64(R14), Z11
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z12
 	VMOVUPS 64(R14), Z13
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z14
 	VMOVUPS 64(R14), Z15
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z16
 	VMOVUPS 64(R14), Z17
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z18
 	VMOVUPS 64(R14), Z19
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z20
 	VMOVUPS 64(R14), Z21
-	ADDQ    R15, R14
+	ADDQ    R8, R14
 	VMOVUPS (R14), Z22
 	VMOVUPS 64(R14), Z23
 
@@ -2537,50 +2514,44 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx512Gemm4(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·avx512Gemm4(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), R9
-	LEAQ   (R9)(BX*2), R10
-	ADDQ   BX, R10
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	MOVQ   mode+64(FP), R11
-	CMPQ   R11, $0x02
-	JLT    start
-	MOVQ   DX, R12
-	MOVQ   R8, R13
-	JE     load
-	MOVQ   t+72(FP), R12
-	MOVQ   $0x00000080, R13
-
-load:
+TEXT ·avx512Gemm4(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), R9
+	LEAQ    (R9)(BX*2), R10
+	ADDQ    BX, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	MOVQ    mode+64(FP), R11
+	CMPQ    R11, $0x02
+	JLT     start
+	MOVQ    DX, R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 64(R12), Z1
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Z2
 	VMOVUPS 64(R12), Z3
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Z4
 	VMOVUPS 64(R12), Z5
-	ADDQ    R13, R12
+	ADDQ    R8, R12
 	VMOVUPS (R12), Z6
 	VMOVUPS 64(R12), Z7
 
@@ -2640,34 +2611,29 @@ store:
 	VZEROUPPER
 	RET
 
-// func avx512Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)
+// func avx512Gemm1(k int, a *float32, ars int, acs int, b *float32, brs int, c *float32, crs int, mode int)
 // Requires: AVX, AVX512F
-TEXT ·avx512Gemm1(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   b+32(FP), CX
-	MOVQ   c+48(FP), DX
-	MOVQ   ars+16(FP), BX
-	MOVQ   acs+24(FP), SI
-	MOVQ   brs+40(FP), DI
-	MOVQ   crs+56(FP), R8
-	SHLQ   $0x02, BX
-	SHLQ   $0x02, SI
-	SHLQ   $0x02, DI
-	SHLQ   $0x02, R8
-	MOVQ   a+8(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	MOVQ   mode+64(FP), R9
-	CMPQ   R9, $0x02
-	JLT    start
-	MOVQ   DX, R10
-	JE     load
-	MOVQ   t+72(FP), R10
-	MOVQ   $0x00000080, R8
-
-load:
-	VMOVUPS (R10), Z0
-	VMOVUPS 64(R10), Z1
+TEXT ·avx512Gemm1(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    b+32(FP), CX
+	MOVQ    c+48(FP), DX
+	MOVQ    ars+16(FP), BX
+	MOVQ    acs+24(FP), SI
+	MOVQ    brs+40(FP), DI
+	MOVQ    crs+56(FP), R8
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVQ    a+8(FP), BX
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    mode+64(FP), R8
+	CMPQ    R8, $0x02
+	JLT     start
+	MOVQ    DX, R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
 
 start:
 	TESTQ AX, AX
@@ -2685,11 +2651,11 @@ step:
 	JNZ          step
 
 finish:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, R8
 	JZ     store
-	MOVQ   DX, R10
-	VADDPS (R10), Z0, Z0
-	VADDPS 64(R10), Z1, Z1
+	MOVQ   DX, R9
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
 
 store:
 	VMOVUPS Z0, (DX)

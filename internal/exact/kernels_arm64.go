@@ -5,16 +5,16 @@
 package exact
 
 // neonGemm folds a 6x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func neonGemm(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func neonGemm(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)
 
 // neonGemm4 folds a 4x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func neonGemm4(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func neonGemm4(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)
 
 // neonGemm1 folds a 1x16 tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.
-func neonGemm1(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
+// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.
+func neonGemm1(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)
 
 // neonCopyRows copies rows of 16 elements.
 func neonCopyRows(dst *float32, drs int, src *float32, srs int, rows int)

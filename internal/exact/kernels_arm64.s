@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-TEXT ·neonGemm(SB), NOSPLIT, $0-80
+TEXT ·neonGemm(SB), NOSPLIT, $0-72
 	MOVD k+0(FP), R0
 	MOVD ars+16(FP), R1
 	MOVD acs+24(FP), R2
@@ -50,26 +50,21 @@ TEXT ·neonGemm(SB), NOSPLIT, $0-80
 	CMP $2, R8
 	BLT start
 	MOVD R6, R14
-	MOVD R7, R15
-	BEQ load
-	MOVD t+72(FP), R14
-	MOVD $64, R15
-load:
 	FLDPQ 0(R14), (F0, F1)
 	FLDPQ 32(R14), (F2, F3)
-	ADD R15, R14
+	ADD R7, R14
 	FLDPQ 0(R14), (F4, F5)
 	FLDPQ 32(R14), (F6, F7)
-	ADD R15, R14
+	ADD R7, R14
 	FLDPQ 0(R14), (F8, F9)
 	FLDPQ 32(R14), (F10, F11)
-	ADD R15, R14
+	ADD R7, R14
 	FLDPQ 0(R14), (F12, F13)
 	FLDPQ 32(R14), (F14, F15)
-	ADD R15, R14
+	ADD R7, R14
 	FLDPQ 0(R14), (F16, F17)
 	FLDPQ 32(R14), (F18, F19)
-	ADD R15, R14
+	ADD R7, R14
 	FLDPQ 0(R14), (F20, F21)
 	FLDPQ 32(R14), (F22, F23)
 start:
@@ -339,7 +334,7 @@ store:
 	FSTPQ (F22, F23), 32(R6)
 	RET
 
-TEXT ·neonGemm4(SB), NOSPLIT, $0-80
+TEXT ·neonGemm4(SB), NOSPLIT, $0-72
 	MOVD k+0(FP), R0
 	MOVD ars+16(FP), R1
 	MOVD acs+24(FP), R2
@@ -375,20 +370,15 @@ TEXT ·neonGemm4(SB), NOSPLIT, $0-80
 	CMP $2, R8
 	BLT start
 	MOVD R6, R12
-	MOVD R7, R13
-	BEQ load
-	MOVD t+72(FP), R12
-	MOVD $64, R13
-load:
 	FLDPQ 0(R12), (F0, F1)
 	FLDPQ 32(R12), (F2, F3)
-	ADD R13, R12
+	ADD R7, R12
 	FLDPQ 0(R12), (F4, F5)
 	FLDPQ 32(R12), (F6, F7)
-	ADD R13, R12
+	ADD R7, R12
 	FLDPQ 0(R12), (F8, F9)
 	FLDPQ 32(R12), (F10, F11)
-	ADD R13, R12
+	ADD R7, R12
 	FLDPQ 0(R12), (F12, F13)
 	FLDPQ 32(R12), (F14, F15)
 start:
@@ -583,7 +573,7 @@ store:
 	FSTPQ (F14, F15), 32(R6)
 	RET
 
-TEXT ·neonGemm1(SB), NOSPLIT, $0-80
+TEXT ·neonGemm1(SB), NOSPLIT, $0-72
 	MOVD k+0(FP), R0
 	MOVD ars+16(FP), R1
 	MOVD acs+24(FP), R2
@@ -604,11 +594,6 @@ TEXT ·neonGemm1(SB), NOSPLIT, $0-80
 	CMP $2, R8
 	BLT start
 	MOVD R6, R9
-	MOVD R7, R10
-	BEQ load
-	MOVD t+72(FP), R9
-	MOVD $64, R10
-load:
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
 start:

@@ -77,9 +77,9 @@ func (a *layerArgs) save(row int, mean, rstd float32) {
 //	dx = fma(-h, c, d-b)*r
 //	dgain = column fold over rows of fma(dy, h, acc), dbias of acc + dy
 //
-// The folds over rows are in blocks of 512. With accumulate the blocks are added
+// The folds over rows are in blocks of 128. With accumulate the blocks are added
 // ascending to what dgain and dbias hold, so that calls on successive multiples
-// of 512 rows, all but the first accumulating, give the bits of one call;
+// of 128 rows, all but the first accumulating, give the bits of one call;
 // without it dgain and dbias are overwritten. Both may be nil: then only dx is
 // computed.
 func (e *Engine) LayerNormBackward(dx, dgain, dbias, dy, x, gain, mean, rstd []float32, rows, dim int, accumulate bool) {

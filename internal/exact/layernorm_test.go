@@ -57,7 +57,7 @@ func TestBiasPaths(t *testing.T) {
 	})
 }
 
-// Gradients of gain and bias accumulated over micro-batches of multiples of 512
+// Gradients of gain and bias accumulated over micro-batches of multiples of 128
 // rows have the bits of one call on all rows.
 func TestAccumulatedRowGradients(t *testing.T) {
 	const rows, d = 2300, 37
@@ -77,7 +77,7 @@ func TestAccumulatedRowGradients(t *testing.T) {
 			return [][]float32{dg, db, only}
 		}
 		want := run(0, rows)
-		for _, cuts := range [][]int{{0, 512, rows}, {0, 1024, 1536, 2048, rows}, {0, 0, 512, 512, rows}} {
+		for _, cuts := range [][]int{{0, 128, rows}, {0, 1024, 1152, 2048, rows}, {0, 0, 512, 512, rows}} {
 			for i, got := range run(cuts...) {
 				if cuts[1] == 0 {
 					continue // an empty first call gives +0, to which blocks are added
@@ -92,7 +92,7 @@ func TestAccumulatedRowGradients(t *testing.T) {
 
 // The gradients of gain and bias are column folds.
 func TestBiasFoldOrder(t *testing.T) {
-	for _, rows := range []int{1, 511, 512, 513, 1700} {
+	for _, rows := range []int{1, 127, 128, 129, 1700} {
 		dy, ones := goldenInputs(uint64(rows), rows), make([]float32, rows)
 		for i := range ones {
 			ones[i] = 1

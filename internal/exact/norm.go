@@ -60,7 +60,7 @@ func normScale(ss float32, dim int, eps float32) float32 {
 //
 //	h = x*r, d = dy*gain, c = rowfold(fma(d, h, acc))/dim
 //	dx = fma(-h, c, d)*r
-//	dgain = column fold over rows of fma(dy, h, acc), in blocks of 512 rows
+//	dgain = column fold over rows of fma(dy, h, acc), in blocks of 128 rows
 func (e *Engine) RMSNormBackward(dx, dgain, dy, x, gain, rstd []float32, rows, dim int) {
 	e.RMSNormBackwardAdd(dx, dgain, nil, dy, x, gain, rstd, rows, dim, false)
 }
@@ -68,7 +68,7 @@ func (e *Engine) RMSNormBackward(dx, dgain, dy, x, gain, rstd []float32, rows, d
 // RMSNormBackwardAdd is RMSNormBackward with more to do in the same pass: dx is
 // plus + dx, one more rounding, unless plus (rows,dim) is nil; dgain is not
 // computed if it is nil; and with accumulate it begins with the dgain of earlier
-// rows, of which there were a multiple of 512, and adds the blocks of these.
+// rows, of which there were a multiple of 128, and adds the blocks of these.
 // plus must not overlap dx.
 func (e *Engine) RMSNormBackwardAdd(dx, dgain, plus, dy, x, gain, rstd []float32, rows, dim int, accumulate bool) {
 	const kernel = "RMSNormBackward"

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPartsMakeTheWhole: work may be divided between blocks of 512 rows, and
+// TestPartsMakeTheWhole: work may be divided between blocks of 128 rows, and
 // where outputs are independent (docs/numerics.md, section 2).
 func TestPartsMakeTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -22,7 +22,7 @@ func BenchmarkTile(b *testing.B) {
 				for range b.N {
 					start := time.Now()
 					for range reps {
-						t.f(k, &x[0], k, 1, &y[0], v.nr, &c[0], v.nr, tileStore, nil)
+						t.f(k, &x[0], k, 1, &y[0], v.nr, &c[0], v.nr, tileStore)
 					}
 					best = min(best, time.Since(start))
 				}

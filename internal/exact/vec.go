@@ -5,23 +5,21 @@ package exact
 
 // tileFunc folds one tile of a matrix product over one fold block: rows by nr
 // elements, acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).
-type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)
+type tileFunc func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)
 
 // Modes of a tileFunc.
 const (
 	tileStore    = iota // acc from +0, c = acc
 	tileAdd             // acc from +0, c = c + acc
 	tileContinue        // acc from c, c = acc
-	tileFinish          // acc from t, a tile without gaps, c = c + acc
-	tileResume          // acc from t, c = acc
 )
 
 // vector holds the kernels of one SIMD path. Kernels that walk along rows take n
 // in blocks of sixteen elements; what remains of a row is done by the reference.
 type vector struct {
 	mr, nr             int // rows and columns of gemm's tile; gemm4 and gemm1 have 4 and 1 rows
-	stretch            int // steps of a panel at a time, which should stay near the processor
-	tall               int // most tiles of rows whose part of A the second cache holds for a fold block
+	stage              int // steps of a panel at a time, some fold blocks, which should stay near the processor
+	tall               int // most tiles of rows whose part of A the second cache holds for a stage
 	gemm, gemm4, gemm1 tileFunc
 
 	copyRows   func(dst *float32, drs int, src *float32, srs, rows int) // rows of nr elements
@@ -56,10 +54,10 @@ type vector struct {
 // tile folds rows of a tile: four at once, else one by one.
 func (v *vector) tile(rows, k int, a []float32, ars, acs int, b []float32, brs int, c []float32, crs, mode int) {
 	if rows == 4 {
-		v.gemm4(k, &a[0], ars, acs, &b[0], brs, &c[0], crs, mode, nil)
+		v.gemm4(k, &a[0], ars, acs, &b[0], brs, &c[0], crs, mode)
 		return
 	}
 	for r := range rows {
-		v.gemm1(k, &a[r*ars], ars, acs, &b[0], brs, &c[r*crs], crs, mode, nil)
+		v.gemm1(k, &a[r*ars], ars, acs, &b[0], brs, &c[r*crs], crs, mode)
 	}
 }

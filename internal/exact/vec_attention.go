@@ -89,7 +89,7 @@ func (p *attPiece) products(c, a []float32, stride, rows, keys int, panels []flo
 			}
 			for r := 0; r < rows; {
 				n, tile := v.tileFor(rows - r)
-				tile(min(foldBlock, p.dim-d), &a[r*stride+d], stride, 1, &panel[d*v.nr], v.nr, &c[r*p.stride+t], p.stride, mode, nil)
+				tile(min(foldBlock, p.dim-d), &a[r*stride+d], stride, 1, &panel[d*v.nr], v.nr, &c[r*p.stride+t], p.stride, mode)
 				r += n
 			}
 		}
@@ -116,7 +116,7 @@ func (p *attPiece) weighted(out, x, y []float32, t, rows int) {
 		for d := 0; d < p.width; d += v.nr {
 			v.tile(rows, hi-lo, x[lo:], p.stride, 1, y[lo*p.width+d:], p.width, c[d:], p.width, mode)
 			for r := 1; r < ragged; r++ {
-				v.gemm1(r, &x[r*p.stride+hi], p.stride, 1, &y[hi*p.width+d], p.width, &c[r*p.width+d], p.width, tileContinue, nil)
+				v.gemm1(r, &x[r*p.stride+hi], p.stride, 1, &y[hi*p.width+d], p.width, &c[r*p.width+d], p.width, tileContinue)
 			}
 		}
 		if lo > 0 {

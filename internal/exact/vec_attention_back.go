@@ -92,7 +92,7 @@ func (p *attPiece) foldKeys(f keyGrad, x, y []float32, lo, hi, g int) {
 				}
 				// Key j+r alone sees the queries from j+r to from-1.
 				n := from - (j + r)
-				v.gemm1(n, &x[(j+r-lo)*p.stride+j+r], 1, p.stride, &y[(j+r)*p.width+d], p.width, &f.acc[(j+r)*p.width+d], p.width, tileStore, nil)
+				v.gemm1(n, &x[(j+r-lo)*p.stride+j+r], 1, p.stride, &y[(j+r)*p.width+d], p.width, &f.acc[(j+r)*p.width+d], p.width, tileStore)
 			}
 			v.tile(rows, hi-from, x[(from-lo)*p.stride+j:], 1, p.stride, y[from*p.width+d:], p.width, f.acc[j*p.width+d:], p.width, mode)
 		}

@@ -6,7 +6,7 @@ import "math"
 const packedElems = 1 << 22
 
 // vecGemm packs B, or as many of its columns as fit, into panels of nr columns,
-// each panel row by row, and then folds tiles of C, block by block of k:
+// each panel row by row, and then folds tiles of C, stage by stage of k (see vector):
 //
 //	panel 0: b[0,0..nr) b[1,0..nr) ... b[k-1,0..nr)   panel 1: b[0,nr..2nr) ...
 //
@@ -26,7 +26,7 @@ func (e *Engine) vecGemm(g *gemmArgs) {
 	for g.panel = 0; g.panel < panels; g.panel += g.panels {
 		g.panels = min(g.panels, panels-g.panel)
 		g.packed = e.shared.floats(slotPack, g.panels*g.k*nr)
-		g.kPieces = pieces(g.k, foldBlock)
+		g.kPieces = pieces(g.k, e.vec.stage)
 		e.splitGemm(g)
 		e.packOperands(g)
 		e.pool.run(e, pieces(g.m, g.rowsPer)*pieces(g.panels, g.colsPer), func(e *Engine, w, i int) {
@@ -57,17 +57,17 @@ func (e *Engine) packOperands(g *gemmArgs) {
 	e.pool.run(e, n, func(e *Engine, _, i int) { e.packOperand(&e.args.gemm, i) })
 }
 
-// packOperand packs one fold block of one panel of B or of one chunk of A.
+// packOperand packs one stage of one panel of B or of one chunk of A.
 func (e *Engine) packOperand(g *gemmArgs, i int) {
-	at, block := i/g.kPieces, i%g.kPieces
+	at, stage := i/g.kPieces, i%g.kPieces
 	if at < g.panels {
-		e.vec.packPanel(g, at, block)
+		e.vec.packPanel(g, at, stage)
 		return
 	}
-	lo, hi := span(block, foldBlock, g.k)
+	lo, hi := span(stage, e.vec.stage, g.k)
 	r0, r1 := span(at-g.panels, g.rowsPer, g.m)
-	blk := gemmBlock{lo: lo, k: hi - lo, r0: r0, rows: r1 - r0, tall: g.tall[lo*g.m+r0*(hi-lo):]}
-	e.packSteps(g, &blk)
+	st := gemmStage{lo: lo, k: hi - lo, r0: r0, rows: r1 - r0, tall: g.tall[lo*g.m+r0*(hi-lo):]}
+	e.packSteps(g, &st)
 }
 
 // splitGemm chooses the pieces of C, each of some tiles of rows by some panels: those
@@ -114,9 +114,9 @@ func makespan(workers, n int, t float64, m int, u float64) float64 {
 	return float64(float64(turns+1)*t) + float64(float64(pieces(max(m-gaps, 0), workers))*u)
 }
 
-// packPanel packs one fold block of one panel.
-func (v *vector) packPanel(g *gemmArgs, panel, block int) {
-	lo, hi := span(block, foldBlock, g.k)
+// packPanel packs one stage of one panel.
+func (v *vector) packPanel(g *gemmArgs, panel, stage int) {
+	lo, hi := span(stage, v.stage, g.k)
 	j := (g.panel + panel) * v.nr
 	cols := min(v.nr, g.n-j)
 	dst := g.packed[(panel*g.k+lo)*v.nr : (panel*g.k+hi)*v.nr]
@@ -159,34 +159,30 @@ func (v *vector) pack(dst, src []float32, rs, cs, rows, cols int) {
 	}
 }
 
-// gemmPiece folds one piece of C, fold block by fold block.
+// gemmPiece folds one piece of C, stage by stage of k.
 func (e *Engine) gemmPiece(g *gemmArgs, down, across, w int) {
 	v := e.vec
 	r0, r1 := span(down, g.rowsPer, g.m)
 	p0, p1 := span(across, g.colsPer, g.panels)
-	for lo := 0; lo < g.k; lo += foldBlock {
-		blk := gemmBlock{lo: lo, k: min(foldBlock, g.k-lo), r0: r0, rows: r1 - r0, mode: tileAdd}
+	for lo := 0; lo < g.k; lo += v.stage {
+		st := gemmStage{lo: lo, k: min(v.stage, g.k-lo), r0: r0, rows: r1 - r0, mode: tileAdd}
 		if lo == 0 && !g.accumulate {
-			blk.mode = tileStore
+			st.mode = tileStore
 		}
-		e.packRows(g, &blk, w)
+		e.packRows(g, &st, w)
 		for p := p0; p < p1; p++ {
-			b, t := g.packed[(p*g.k+lo)*v.nr:], e.scratch[w].floats(slotTile, g.rowsPer*v.nr)
-			j := (g.panel + p) * v.nr
+			b, j := g.packed[(p*g.k+lo)*v.nr:], (g.panel+p)*v.nr
 			if cols := g.n - j; cols < v.nr {
-				e.foldPanel(g, &blk, b, t, v.nr, tileStore, t)
-				for r := range blk.rows {
-					mergeRow(g.c[(r0+r)*g.ldc+j:][:cols], t[r*v.nr:], blk.mode)
-				}
-				continue
+				e.foldEdge(g, &st, b, g.c[r0*g.ldc+j:], cols, w)
+			} else {
+				e.foldPanel(g, &st, b, g.c[r0*g.ldc+j:], g.ldc)
 			}
-			e.foldPanel(g, &blk, b, g.c[r0*g.ldc+j:], g.ldc, blk.mode, t)
 		}
 	}
 }
 
-// gemmBlock is one fold block of a chunk of rows of op(A).
-type gemmBlock struct {
+// gemmStage is a stage of k for a chunk of rows of op(A).
+type gemmStage struct {
 	lo, k    int
 	r0, rows int
 	mode     int
@@ -197,69 +193,63 @@ type gemmBlock struct {
 // Copies of rows lie in different cache sets.
 const rowPad = 16
 
-// foldPanel folds all rows of a chunk with one panel into c, in halves of a fold
-// block so that the part of the panel in use stays in the first cache. t, which may
-// be c, keeps the first half, since rows of c may share a cache set.
-func (e *Engine) foldPanel(g *gemmArgs, blk *gemmBlock, b, c []float32, ldc, mode int, t []float32) {
-	for lo := 0; lo < blk.k; {
-		hi := lo + e.vec.stretch
-		if hi+e.vec.stretch/2 > blk.k {
-			hi = blk.k
+// foldPanel folds all rows of a chunk with one panel into c, block by block.
+func (e *Engine) foldPanel(g *gemmArgs, st *gemmStage, b, c []float32, ldc int) {
+	v := e.vec
+	for i := 0; i < st.rows; {
+		rows, tile := v.tileFor(st.rows - i)
+		mode := st.mode
+		for lo := 0; lo < st.k; lo += foldBlock {
+			a, ars, acs := g.rowsAt(st, i, lo, rows)
+			tile(min(foldBlock, st.k-lo), a, ars, acs, &b[lo*v.nr], v.nr, &c[i*ldc], ldc, mode)
+			mode = tileAdd
 		}
-		dst, ld, how := t, e.vec.nr, tileContinue
-		switch {
-		case lo == 0 && hi == blk.k:
-			dst, ld, how = c, ldc, mode
-		case lo == 0:
-			how = tileStore
-		case hi == blk.k && mode == tileAdd:
-			dst, ld, how = c, ldc, tileFinish
-		case hi == blk.k:
-			dst, ld, how = c, ldc, tileResume
-		}
-		e.foldPart(g, blk, lo, hi, b, dst, ld, how, t)
-		lo = hi
+		i += rows
 	}
 }
 
-// foldPart folds steps lo to hi of a block.
-func (e *Engine) foldPart(g *gemmArgs, blk *gemmBlock, lo, hi int, b, c []float32, ldc, mode int, t []float32) {
-	v := e.vec
-	for i := 0; i < blk.rows; {
-		rows, tile := v.tileFor(blk.rows - i)
-		a, ars, acs := g.rowsAt(blk, i, lo, rows)
-		tile(hi-lo, a, ars, acs, &b[lo*v.nr], v.nr, &c[i*ldc], ldc, mode, &t[i*v.nr])
-		i += rows
+// foldEdge is foldPanel for the last panel, of which only some columns count.
+func (e *Engine) foldEdge(g *gemmArgs, st *gemmStage, b, c []float32, cols, w int) {
+	nr := e.vec.nr
+	t := e.scratch[w].floats(slotTile, st.rows*nr)
+	if st.mode == tileAdd {
+		for r := range st.rows {
+			copy(t[r*nr:][:cols], c[r*g.ldc:])
+		}
+	}
+	e.foldPanel(g, st, b, t, nr)
+	for r := range st.rows {
+		copy(c[r*g.ldc:][:cols], t[r*nr:])
 	}
 }
 
 // rowsAt returns where the tile of rows from row i of a chunk and step lo of its
 // block lies, and its strides.
-func (g *gemmArgs) rowsAt(blk *gemmBlock, i, lo, rows int) (a *float32, ars, acs int) {
+func (g *gemmArgs) rowsAt(st *gemmStage, i, lo, rows int) (a *float32, ars, acs int) {
 	switch {
-	case blk.tall == nil:
-		return &g.a[(blk.r0+i)*g.ars+(blk.lo+lo)*g.acs], g.ars, g.acs
-	case blk.strided:
-		return &blk.tall[i*(foldBlock+rowPad)+lo], foldBlock + rowPad, 1
+	case st.tall == nil:
+		return &g.a[(st.r0+i)*g.ars+(st.lo+lo)*g.acs], g.ars, g.acs
+	case st.strided:
+		return &st.tall[i*(st.k+rowPad)+lo], st.k + rowPad, 1
 	default:
-		return &blk.tall[i*blk.k+lo*rows], 1, rows
+		return &st.tall[i*st.k+lo*rows], 1, rows
 	}
 }
 
 // packRows copies the rows of a chunk where reading them in place would miss the
 // cache: those of a transposed matrix to one step after the other per tile, those
 // whose strides share cache sets to strides that do not.
-func (e *Engine) packRows(g *gemmArgs, blk *gemmBlock, w int) {
+func (e *Engine) packRows(g *gemmArgs, st *gemmStage, w int) {
 	switch {
 	case g.tall != nil:
-		blk.tall = g.tall[blk.lo*g.m+blk.r0*blk.k:]
+		st.tall = g.tall[st.lo*g.m+st.r0*st.k:]
 	case g.transposed():
-		blk.tall = e.scratch[w].floats(slotTall, blk.rows*blk.k)
-		e.packSteps(g, blk)
+		st.tall = e.scratch[w].floats(slotTall, st.rows*st.k)
+		e.packSteps(g, st)
 	case g.acs == 1 && g.ars%512 == 0:
-		blk.tall, blk.strided = e.scratch[w].floats(slotTall, blk.rows*(foldBlock+rowPad)), true
-		for i := range blk.rows {
-			copy(blk.tall[i*(foldBlock+rowPad):][:blk.k], g.a[(blk.r0+i)*g.ars+blk.lo:])
+		st.tall, st.strided = e.scratch[w].floats(slotTall, st.rows*(st.k+rowPad)), true
+		for i := range st.rows {
+			copy(st.tall[i*(st.k+rowPad):][:st.k], g.a[(st.r0+i)*g.ars+st.lo:])
 		}
 	}
 }
@@ -267,15 +257,15 @@ func (e *Engine) packRows(g *gemmArgs, blk *gemmBlock, w int) {
 // transposed reports whether steps of op(A), not rows, lie in line.
 func (g *gemmArgs) transposed() bool { return g.ars == 1 && g.acs != 1 }
 
-// packSteps copies a chunk of a transposed matrix to blk.tall.
-func (e *Engine) packSteps(g *gemmArgs, blk *gemmBlock) {
+// packSteps copies a chunk of a transposed matrix to st.tall.
+func (e *Engine) packSteps(g *gemmArgs, st *gemmStage) {
 	const stretch = 64 // steps whose cache lines serve all tiles
 	v := e.vec
-	for lo := 0; lo < blk.k; lo += stretch {
-		steps := min(stretch, blk.k-lo)
-		for i := 0; i < blk.rows; {
-			rows, _ := v.tileFor(blk.rows - i)
-			dst, src := blk.tall[i*blk.k+lo*rows:], g.a[blk.r0+i+(blk.lo+lo)*g.acs:]
+	for lo := 0; lo < st.k; lo += stretch {
+		steps := min(stretch, st.k-lo)
+		for i := 0; i < st.rows; {
+			rows, _ := v.tileFor(st.rows - i)
+			dst, src := st.tall[i*st.k+lo*rows:], g.a[st.r0+i+(st.lo+lo)*g.acs:]
 			if rows == v.mr {
 				v.copySteps(&dst[0], &src[0], g.acs, steps)
 			} else {
@@ -298,16 +288,5 @@ func (v *vector) tileFor(left int) (rows int, tile tileFunc) {
 		return 4, v.gemm4
 	default:
 		return 1, v.gemm1
-	}
-}
-
-// mergeRow puts a row of block results into C as the tile kernels do.
-func mergeRow(c, block []float32, mode int) {
-	for j := range c {
-		if mode == tileAdd {
-			c[j] += block[j]
-		} else {
-			c[j] = block[j]
-		}
 	}
 }

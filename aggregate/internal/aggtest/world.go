@@ -40,7 +40,7 @@ type trace struct {
 func New(change func(*protocol.RunSpec)) *World {
 	w := &World{Params: 5000, Founder: protocol.DeriveKey(1, "founder"), traces: map[protocol.Digest]trace{}}
 	w.Spec = protocol.RunSpec{
-		Name: "test", Seed: 1, Engine: "exact-f32/1", Founder: w.Founder.ID(),
+		Name: "test", Seed: 1, Engine: "exact-f32/2", Founder: w.Founder.ID(),
 		Model:     protocol.ModelSpec{Family: "llama", Dim: 8, Layers: 1, Heads: 2, KVHeads: 1, FFN: 16, Vocab: 256, Context: 8, NormEps: 1e-5, RopeTheta: 1e4},
 		Data:      protocol.DataSpec{Tokenizer: "bytes", Tokens: 1000, Holdout: 100},
 		Train:     protocol.TrainSpec{Rounds: 4, Steps: 8, Segment: 2, Batch: 2, LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8},

@@ -11,9 +11,9 @@ import (
 // genGemm emits one tile of a matrix product, mr rows by nv registers, over one
 // fold block of k steps.
 func genGemm(s *isa, name string, mr int) {
-	s.text(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs int, mode int, t *float32)",
+	s.text(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs int, mode int)",
 		fmt.Sprintf("folds a %dx%d tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).\n"+
-			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.", mr, s.nv*s.lanes))
+			"// mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.", mr, s.nv*s.lanes))
 	k, b, c := load64("k"), load64("b"), load64("c")
 	ars, acs, brs, crs := load64("ars"), load64("acs"), load64("brs"), load64("crs")
 	for _, r := range []GPVirtual{ars, acs, brs, crs} {
@@ -37,14 +37,9 @@ func genGemm(s *isa, name string, mr int) {
 	mode := load64("mode")
 	CMPQ(mode, Imm(2))
 	JLT(LabelRef("start"))
-	p, stride := GP64(), GP64()
+	p := GP64()
 	MOVQ(c, p)
-	MOVQ(crs, stride)
-	JE(LabelRef("load"))
-	Load(Param("t"), p)
-	MOVQ(U32(s.nv*s.bytes()), stride)
-	Label("load")
-	eachTile(s, acc, p, stride, func(v VecVirtual, m Mem) { VMOVUPS(m, v) })
+	eachTile(s, acc, p, crs, func(v VecVirtual, m Mem) { VMOVUPS(m, v) })
 
 	Label("start")
 	TESTQ(k, k)

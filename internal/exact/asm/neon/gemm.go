@@ -8,7 +8,6 @@ import "fmt"
 const (
 	tileRows = 6
 	tileRegs = 4
-	rowBytes = 16 * tileRegs
 )
 
 // tile holds the registers of one tile kernel.
@@ -24,9 +23,9 @@ type tile struct {
 // genGemm emits one tile of a matrix product, mr rows, over one fold block of k
 // steps.
 func genGemm(f *file, name string, mr int) {
-	k := f.kernel(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int, t *float32)",
+	k := f.kernel(name, "func(k int, a *float32, ars, acs int, b *float32, brs int, c *float32, crs, mode int)",
 		fmt.Sprintf("folds a %dx%d tile: acc = fma(a[i*ars+p*acs], b[p*brs+j], acc) for p in [0,k).\n"+
-			"mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc. mode 3: acc from the tile at t, c += acc. mode 4: acc from the tile at t, c = acc.", mr, 4*tileRegs))
+			"mode 0: acc from +0, c = acc. mode 1: acc from +0, c += acc. mode 2: acc from c, c = acc.", mr, 4*tileRegs))
 	n, ars, acs := k.load("k"), k.load("ars"), k.load("acs")
 	g := &tile{kernel: k, rows: []greg{k.load("a")}, bp: k.load("b"), brs: k.load("brs")}
 	c, crs, mode := k.load("c"), k.load("crs"), k.load("mode")
@@ -43,16 +42,11 @@ func genGemm(f *file, name string, mr int) {
 	}
 	g.a = k.vecN(mr)
 	g.b = k.vecN(min(tileRegs, lastVec+1-k.vecs))
-	p, stride := k.gpr(), k.gpr()
+	p := k.gpr()
 	k.line("CMP $2, %s", mode)
 	k.line("BLT start")
 	k.line("MOVD %s, %s", c, p)
-	k.line("MOVD %s, %s", crs, stride)
-	k.line("BEQ load")
-	k.loadTo(p, "t")
-	k.line("MOVD $%d, %s", rowBytes, stride)
-	k.label("load")
-	g.each(p, stride, func(v, w vreg, off int) { k.ld2(v, w, p, off) })
+	g.each(p, crs, func(v, w vreg, off int) { k.ld2(v, w, p, off) })
 	k.label("start")
 	g.fold(n, ars, acs)
 	k.label("finish")

@@ -1,0 +1,63 @@
+package aggregate
+
+import (
+	"math"
+
+	"drystone/protocol"
+)
+
+// applyUpdate applies the update of parameters lo and on to theta and the outer state in place, both of the whole model,
+// and reports whether the result is finite.
+func applyUpdate(spec *protocol.RunSpec, theta, outer []float32, lo int, update []float32) bool {
+	n, hi := len(theta), lo+len(update)
+	switch spec.Outer.Optimiser {
+	case "fedadam", "fedyogi":
+		return adaptiveStep(&spec.Outer, theta[lo:hi], outer[lo:hi], outer[n+lo:n+hi], update)
+	case "nesterov":
+		outer = outer[lo:hi]
+	}
+	return outerStep(spec, theta[lo:hi], outer, update)
+}
+
+// adaptiveStep is FedAdam or FedYogi (Reddi et al. 2021, algorithm 2) with the update u for the pseudo-gradient. Moments
+// start at zero and are not corrected for that, as in the paper. In float32, each operation rounded to nearest even,
+// lr, beta1 = Momentum, beta2 and tau rounded first:
+//
+//	m'       = flush((beta1*m) + ((1-beta1)*u))
+//	s        = u*u
+//	fedadam: v' = flush((beta2*v) + ((1-beta2)*s))
+//	fedyogi: v' = flush(v - ((1-beta2)*s)) if v > s, flush(v + ((1-beta2)*s)) if v < s, v if they are equal
+//	theta'   = theta - (lr * (m' / (sqrt(v') + tau)))
+//
+// flush makes a result below 2^-126 in magnitude +0. It reports whether theta, m and v are finite.
+func adaptiveStep(o *protocol.OuterSpec, theta, m, v, update []float32) bool {
+	lr, beta1, beta2, tau := float32(o.LR), float32(o.Momentum), float32(o.Beta2), float32(o.Tau)
+	rest1, rest2 := 1-beta1, 1-beta2
+	yogi := o.Optimiser == "fedyogi"
+	ok := true
+	for j, u := range update {
+		m[j] = flush(float32(beta1*m[j]) + float32(rest1*u))
+		s := float32(u * u)
+		add := float32(rest2 * s)
+		switch {
+		case !yogi:
+			v[j] = flush(float32(beta2*v[j]) + add)
+		case v[j] > s:
+			v[j] = flush(v[j] - add)
+		case v[j] < s:
+			v[j] = flush(v[j] + add)
+		}
+		root := float32(math.Sqrt(float64(v[j]))) // rounded once: float64 has more than twice the digits
+		theta[j] -= float32(lr * float32(m[j]/float32(root+tau)))
+		ok = ok && finite(float64(m[j])) && finite(float64(v[j])) && finite(float64(theta[j]))
+	}
+	return ok
+}
+
+// flush makes what is below 2^-126 in magnitude +0.
+func flush(x float32) float32 {
+	if math.Float32bits(x)&0x7fffffff < 0x00800000 {
+		return 0
+	}
+	return x
+}

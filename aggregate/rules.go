@@ -1,0 +1,173 @@
+package aggregate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"drystone/aggregate/robust"
+	"drystone/internal/delta"
+	"drystone/protocol"
+)
+
+// wholeWeights returns the weights that every shard shares: those of a vector rule if everyone trained all shards. It
+// returns nil if each shard has weights of its own, which shardWeights gives.
+func wholeWeights(spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution, clips []float64) ([]float32, error) {
+	partial := slices.ContainsFunc(contributions, func(c Contribution) bool { return len(c.Shards) > 0 })
+	if !spec.Aggregate.VectorRule() || partial {
+		return nil, nil
+	}
+	return vectorWeights(spec, codec, shardLengths(spec, params), contributions, clips)
+}
+
+// shardWeights returns the weights of those who trained a shard of n parameters, of which alone they hold the payload.
+func shardWeights(spec *protocol.RunSpec, codec delta.Codec, n int, in []Contribution, clips []float64) ([]float32, error) {
+	if spec.Aggregate.VectorRule() {
+		return vectorWeights(spec, codec, []int{n}, in, clips)
+	}
+	return recordWeights(spec, in, clips, nil), nil
+}
+
+// recordWeights returns the weights that stand in the record: whole if it is not nil, alike for a coordinate rule, and by
+// steps and clips for the others.
+func recordWeights(spec *protocol.RunSpec, contributions []Contribution, clips []float64, whole []float32) []float32 {
+	switch {
+	case whole != nil:
+		return slices.Clone(whole)
+	case spec.Aggregate.CoordinateRule():
+		return alike(clips)
+	}
+	return weigh(contributions, clips)
+}
+
+// alike returns one weight for all that are not left out.
+func alike(clips []float64) []float32 {
+	weights, n := make([]float32, len(clips)), 0
+	for _, c := range clips {
+		if !math.IsNaN(c) {
+			n++
+		}
+	}
+	for i, c := range clips {
+		if !math.IsNaN(c) {
+			weights[i] = 1 / float32(n)
+		}
+	}
+	return weights
+}
+
+// vectorWeights returns the weight of each contribution, 0 for those left out, whose clip is NaN: what package robust says
+// of the others' decoded values, rounded to float32. Their payloads are of shards of the given lengths, which with their
+// codec chunks are the shards and blocks of its fold. Where some trained only a part of the shards the rule sees each
+// shard by itself, and the norms that it caps are those within the shard.
+func vectorWeights(spec *protocol.RunSpec, codec delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
+	var in []Contribution
+	var at []int
+	for i, c := range contributions {
+		if !math.IsNaN(clips[i]) {
+			in, at = append(in, c), append(at, i)
+		}
+	}
+	g, err := gram(codec, lengths, in)
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]float32, len(contributions))
+	for k, w := range robust.Weights(g, stepsOf(in), ruleParams(&spec.Aggregate)) {
+		weights[at[k]] = float32(w)
+	}
+	return weights, nil
+}
+
+func ruleParams(a *protocol.AggregateSpec) robust.Params {
+	return robust.Params{Rule: a.Rule, Faults: int(min(a.Faults, protocol.MaxRoster)), NormCap: a.NormCap, Radius: a.Radius, Mixing: a.Mixing}
+}
+
+func shardLengths(spec *protocol.RunSpec, params int) []int {
+	lengths := make([]int, spec.Codec.Shards(params))
+	for k := range lengths {
+		lo, hi := spec.Codec.Shard(params, k)
+		lengths[k] = hi - lo
+	}
+	return lengths
+}
+
+func stepsOf(contributions []Contribution) []uint32 {
+	steps := make([]uint32, len(contributions))
+	for i, c := range contributions {
+		steps[i] = c.Steps
+	}
+	return steps
+}
+
+// gram returns the inner products of contributions whose payloads are of shards of the given lengths and passed Validate.
+func gram(codec delta.Codec, lengths []int, contributions []Contribution) (*robust.Gram, error) {
+	g := robust.NewGram(len(contributions))
+	payloads := make([][]byte, len(contributions))
+	for k, n := range lengths {
+		for i, c := range contributions {
+			payloads[i] = c.Payloads[k]
+		}
+		shard := robust.NewGram(len(contributions))
+		if err := eachChunk(codec, n, payloads, func(_ int, rows []robust.Row) { shard.AddBlock(rows) }); err != nil {
+			return nil, fmt.Errorf("inner products of shard %d: %w", k, err)
+		}
+		g.Add(shard)
+	}
+	return g, nil
+}
+
+// eachChunk decodes one codec chunk of every payload of n parameters after the other, and calls visit with the place of
+// its first parameter and the chunk of each, whose memory is its own again afterwards.
+func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows []robust.Row)) error {
+	readers, rows := make([]*delta.Reader, len(payloads)), make([]robust.Row, len(payloads))
+	for i, p := range payloads {
+		var err error
+		if readers[i], err = codec.Reader(p, n); err != nil {
+			return err
+		}
+	}
+	for chunk := range delta.Chunks(n) {
+		for i, r := range readers {
+			var err error
+			if rows[i].At, rows[i].Values, err = r.Next(); err != nil {
+				return err
+			}
+		}
+		visit(chunk*delta.ChunkParams, rows)
+	}
+	return nil
+}
+
+// mergeUpdate sets update, which holds as many zeros as the shard has parameters, to the merge of those contributions that
+// have a weight, of whom it takes the first payload: the sum by weight, or for a coordinate rule what robust.MergeTrimmed
+// or robust.MergeMedian makes of the decoded values, whatever the weights are.
+func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, in []Contribution, weights []float32) error {
+	var payloads [][]byte
+	for i, c := range in {
+		switch {
+		case weights[i] == 0:
+		case spec.Aggregate.CoordinateRule():
+			payloads = append(payloads, c.Payloads[0])
+		default:
+			if err := codec.AddTo(update, weights[i], c.Payloads[0]); err != nil {
+				return fmt.Errorf("%s: %w", c.Peer.Short(), err)
+			}
+		}
+	}
+	if len(payloads) == 0 {
+		return nil
+	}
+	values := make([][]float32, len(payloads))
+	return eachChunk(codec, len(update), payloads, func(lo int, rows []robust.Row) {
+		for i, r := range rows {
+			values[i] = r.Values // all of them: RunSpec.Validate admits no other codec
+		}
+		out := update[lo:][:len(values[0])]
+		if spec.Aggregate.Rule == robust.Median {
+			robust.MergeMedian(out, values)
+		} else {
+			robust.MergeTrimmed(out, values, int(min(spec.Aggregate.Faults, protocol.MaxRoster)))
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package delta
+
+import "fmt"
+
+// Reader decodes the chunks of one payload in order, so that many payloads can be looked at side by side.
+type Reader struct {
+	codec  Codec
+	table  []byte // of lengths
+	rest   []byte // behind the chunks read
+	chunk  int    // the next one
+	left   int    // parameters
+	s      scratch
+	values [ChunkParams]float32
+}
+
+// Reader returns a reader of a payload of n parameters, which must have passed Validate. The error wraps ErrLength, or is
+// ErrMask for a masked codec without a mask.
+func (c Codec) Reader(payload []byte, n int) (*Reader, error) {
+	table := c.lengthBytes * Chunks(max(n, 0))
+	switch {
+	case c.form == masked && !c.seeded:
+		return nil, ErrMask
+	case n < 0 || len(payload) < table || c.lengthBytes == 0 && len(payload) != c.Size(n):
+		return nil, fmt.Errorf("%w: payload of %d bytes does not encode %d parameters", ErrLength, len(payload), n)
+	}
+	return &Reader{codec: c, table: payload[:table], rest: payload[table:], left: n}, nil
+}
+
+// Next decodes the next chunk: the values that it holds and their places in it, ascending. Without places (nil) there is
+// a value for every parameter. Both are valid until the next call. After the last chunk there are no values. The error
+// says what Validate would have.
+func (r *Reader) Next() (at []uint16, values []float32, err error) {
+	params := min(ChunkParams, r.left)
+	if params == 0 {
+		return nil, nil, nil
+	}
+	width := r.codec.lengthAt(r.table, r.chunk, params)
+	if width > len(r.rest) {
+		return nil, nil, fmt.Errorf("%w: chunk %d has %d bytes, %d are left", ErrLength, r.chunk, width, len(r.rest))
+	}
+	chunk := r.rest[:width:width]
+	r.rest, r.left, r.chunk = r.rest[width:], r.left-params, r.chunk+1
+	if r.codec.form == dense {
+		for j := range params {
+			r.values[j] = denseAt(chunk, j)
+		}
+		return nil, r.values[:params], nil
+	}
+	e, err := r.codec.unpack(&r.s, chunk, params)
+	if err != nil {
+		return nil, nil, fmt.Errorf("chunk %d: %w", r.chunk-1, err)
+	}
+	if r.codec.form == masked {
+		e.at = r.codec.mask(&r.s, r.chunk-1, params)
+	}
+	one := unit(e.scale, r.codec.bits)
+	for i, l := range e.level {
+		r.values[i] = float32(int8(l)) * one // exact
+	}
+	return e.at, r.values[:len(e.level)], nil
+}
