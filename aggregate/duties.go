@@ -66,7 +66,7 @@ func (m *Machine) gatherDuties(self protocol.PeerID) []Duty {
 			continue
 		}
 		if _, ok := search(e.Attests, self, attestKey); !ok {
-			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: e.assigned()})
+			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: m.assigned(r, i)})
 		}
 	}
 	return duties
@@ -114,13 +114,14 @@ func (m *Machine) checkDuties(r *round, self protocol.PeerID) []Duty {
 func (m *Machine) checkDuty(r *round, i int, drawer protocol.PeerID, confirm bool) DutyCheck {
 	e := &r.Entries[i]
 	seed, _ := r.drawn(drawer)
+	shards := m.assigned(r, i)
 	return DutyCheck{
-		Assignment: protocol.Assignment{Run: m.cfg.Run, Round: r.Number, Index: uint32(i), Steps: e.Commit.Body.Steps, Shards: e.assigned()},
+		Assignment: protocol.Assignment{Run: m.cfg.Run, Round: r.Number, Index: uint32(i), Steps: e.Commit.Body.Steps, Shards: shards},
 		Peer:       e.Peer,
 		Drawer:     drawer,
 		Seed:       seed,
 		Segment:    m.segment(seed, e),
-		Chunks:     m.cfg.Spec.CheckChunks(seed, e.Peer, m.cfg.Params, e.Shards),
+		Chunks:     m.cfg.Spec.CheckChunks(seed, e.Peer, m.cfg.Params, shards),
 		Commit:     *e.Commit,
 		Start:      e.Reveal.Start,
 		End:        e.Reveal.End,
@@ -128,10 +129,8 @@ func (m *Machine) checkDuty(r *round, i int, drawer protocol.PeerID, confirm boo
 	}
 }
 
-// assigned returns a copy of the entry's shards, nil for all of them: a snapshot does not tell nil from empty.
-func (e *entry) assigned() []uint32 {
-	if len(e.Shards) == 0 {
-		return nil
-	}
-	return slices.Clone(e.Shards)
+// assigned returns the shards of the i-th rostered peer, nil for all of them. They are derived, not kept: strangers decide
+// how many there are.
+func (m *Machine) assigned(r *round, i int) []uint32 {
+	return protocol.AssignShards(m.shards(), r.Number, r.Capacity, i)
 }

@@ -215,28 +215,6 @@ func weigh(contributions []Contribution, clips []float64) []float32 {
 	return weights
 }
 
-// outerStep applies the update to theta and m in place and reports whether the result is finite. The conversions round
-// each product, which forbids the compiler to fuse it with the sum.
-func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
-	lr, mu := float32(spec.Outer.LR), float32(spec.Outer.Momentum)
-	ok := true
-	for j, u := range update {
-		step := u
-		if len(m) > 0 {
-			v := float32(mu*m[j]) + u
-			if math.Float32bits(v)&0x7fffffff < 0x00800000 {
-				v = 0
-			}
-			m[j] = v
-			step = u + float32(mu*v)
-			ok = ok && finite(float64(v))
-		}
-		theta[j] -= float32(lr * step)
-		ok = ok && finite(float64(theta[j]))
-	}
-	return ok
-}
-
 // VectorRoot is protocol.MerkleRoot of a vector's little-endian float32 bytes, without a copy of them: the ModelRoot of
 // theta, the OuterRoot of the outer momentum.
 func VectorRoot(v []float32) protocol.Digest {

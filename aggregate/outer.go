@@ -19,6 +19,25 @@ func applyUpdate(spec *protocol.RunSpec, theta, outer []float32, lo int, update 
 	return outerStep(spec, theta[lo:hi], outer, update)
 }
 
+// outerStep applies the update to theta and m in place and reports whether the result is finite. The conversions round
+// each product, which forbids the compiler to fuse it with the sum.
+func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
+	lr, mu := float32(spec.Outer.LR), float32(spec.Outer.Momentum)
+	ok := true
+	for j, u := range update {
+		step := u
+		if len(m) > 0 {
+			v := flush(float32(mu*m[j]) + u)
+			m[j] = v
+			step = u + float32(mu*v)
+			ok = ok && finite(float64(v))
+		}
+		theta[j] -= float32(lr * step)
+		ok = ok && finite(float64(theta[j]))
+	}
+	return ok
+}
+
 // adaptiveStep is FedAdam or FedYogi (Reddi et al. 2021, algorithm 2) with the update u for the pseudo-gradient. Moments
 // start at zero and are not corrected for that, as in the paper. In float32, each operation rounded to nearest even,
 // lr, beta1 = Momentum, beta2 and tau rounded first:

@@ -162,9 +162,9 @@ func (m *Machine) openRound(s *protocol.SignedStatement) {
 	if err != nil {
 		return // the machine made this body itself
 	}
-	r := round{Number: m.s.Round}
-	for i, id := range body.Roster {
-		r.Entries = append(r.Entries, entry{Peer: id, Shards: body.Shards(&m.cfg.Spec.Codec, m.cfg.Params, r.Number, i)})
+	r := round{Number: m.s.Round, Capacity: body.Capacity}
+	for _, id := range body.Roster {
+		r.Entries = append(r.Entries, entry{Peer: id})
 	}
 	m.s.Rounds = append(m.s.Rounds, r)
 }

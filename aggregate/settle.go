@@ -52,7 +52,7 @@ func (m *Machine) earn(r *round) {
 		if !e.stands() {
 			continue
 		}
-		tokens := m.cfg.Spec.Tokens(e.Commit.Body.Steps, m.cfg.Params, e.Shards)
+		tokens := m.cfg.Spec.Tokens(e.Commit.Body.Steps, m.cfg.Params, m.assigned(r, i))
 		m.peer(e.Peer).Tokens += tokens
 		ep.Work = append(ep.Work, Work{Round: r.Number, Peer: e.Peer, Account: e.Account, Tokens: tokens})
 	}

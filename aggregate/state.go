@@ -71,6 +71,7 @@ type round struct {
 	Number     uint32
 	Statements []protocol.SignedStatement // final ones, in order: Open, Freeze, RevealSet, Certificate
 	Entries    []entry                    // one per rostered peer
+	Capacity   []uint32                   // of each of them, as in the Open; empty if all train everything
 	Frozen     protocol.Digest            // F_r
 	Draws      []draw                     // ascending by verifier
 	Faulted    []protocol.PeerID          // verifiers that were late in this round, in order of the fault
@@ -87,7 +88,6 @@ type entry struct {
 	Reveal  *reveal                           // what t aggregators attest to, if it stands on the right state
 	Bad     bool                              // t aggregators attest to a contribution that stands on another state
 	Account protocol.Address                  // payout address when the RevealSet became final
-	Shards  []uint32                          // assigned, ascending; empty for all
 	Check   check
 }
 
