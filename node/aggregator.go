@@ -41,7 +41,7 @@ type Aggregator struct {
 	done     map[string]bool              // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
-	few      int                          // contributors of the newest round, if too few; 0 otherwise
+	few      *int                         // contributors of the newest round, if too few; nil otherwise
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
 }
 
@@ -114,7 +114,7 @@ func (a *Aggregator) storeGenesisState() (err error) {
 	if a.theta0, err = a.blobs.Put(floatBytes(theta)); err != nil {
 		return err
 	}
-	a.outer0, err = a.blobs.Put(make([]byte, 4*outerLen(a.spec, a.params)))
+	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.Outer.State(a.params)))
 	return err
 }
 

@@ -21,6 +21,18 @@ type Capacity struct {
 	Memory trainer.Footprint
 }
 
+// admits refuses an assignment, of that many shards or of all if 0, that is more than what is offered now: the Open of a
+// round under way may still go by the Join from before a restart.
+func (c Capacity) admits(shards int) error {
+	if c.Shards == 0 || shards > 0 && shards <= int(c.Shards) {
+		return nil
+	}
+	if shards == 0 {
+		shards = c.Of
+	}
+	return fmt.Errorf("%w: an earlier offer was for %d shards, now it is %d; the new one counts from the next round", ErrCapacity, shards, c.Shards)
+}
+
 // chooseCapacity decides what to offer at the Join.
 func (t *Trainer) chooseCapacity(ctx context.Context, cfg TrainerConfig) (c Capacity, err error) {
 	whole, least := t.spec.Codec.Shards(t.params), t.spec.Train.MinShards

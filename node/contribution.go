@@ -207,7 +207,7 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 
 // outer reads the outer state, whose length the optimiser sets.
 func (a *Aggregator) outer(ctx context.Context, root protocol.Digest) ([]float32, error) {
-	return a.vector(ctx, root, outerLen(a.spec, a.params), a.councilPeers)
+	return a.vector(ctx, root, a.spec.Outer.State(a.params), a.councilPeers)
 }
 
 // check replays what a draw chose of a contribution and gives a verdict.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
 	"drystone/aggregate"
 	"drystone/protocol"
@@ -14,22 +15,46 @@ func (a *Aggregator) sayIfFew(open *protocol.Statement) {
 	if err != nil {
 		return // the machine decoded it before
 	}
-	n := len(body.Roster)
-	if n >= aggregate.FewContributors {
-		n = 0
+	n := a.contributors(body, open.Round)
+	text := ""
+	if n < aggregate.FewContributors {
+		what := fmt.Sprintf("round %d", open.Round)
+		if len(body.Capacity) > 0 {
+			what = fmt.Sprintf("in round %d some shard", open.Round)
+		}
+		s := "s"
+		if n == 1 {
+			s = ""
+		}
+		text = fmt.Sprintf("%s has %d contributor%s: with fewer than %d no merge rule protects statistically; every contribution is checked",
+			what, n, s, aggregate.FewContributors)
 	}
 	a.mu.Lock()
-	said := a.few == n
-	a.few = n
+	said := text == "" || a.few != nil && *a.few == n
+	a.few = nil
+	if text != "" {
+		a.few = &n
+	}
 	a.mu.Unlock()
-	if n == 0 || said {
-		return
+	if !said {
+		a.emit(Event{Kind: EventFew, Round: open.Round, Count: uint64(n), Text: text})
 	}
-	s := "s"
-	if n == 1 {
-		s = ""
+}
+
+// contributors returns how many peers train the shard that the fewest train, since each shard is merged by itself where
+// some train a part.
+func (a *Aggregator) contributors(open *protocol.Open, round uint32) int {
+	if len(open.Capacity) == 0 {
+		return len(open.Roster)
 	}
-	a.emit(Event{Kind: EventFew, Round: open.Round, Count: uint64(n), Text: fmt.Sprintf(
-		"round %d has %d contributor%s: with fewer than %d no merge rule protects statistically; every contribution is checked",
-		open.Round, n, s, aggregate.FewContributors)})
+	trained := make([]int, a.spec.Codec.Shards(a.params))
+	for i := range open.Roster {
+		own := open.Shards(&a.spec.Codec, a.params, round, i)
+		for k := range trained {
+			if _, ok := protocol.PlaceOf(own, k); ok {
+				trained[k]++
+			}
+		}
+	}
+	return slices.Min(trained)
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"drystone/protocol"
 )
 
 // floatBytes returns the little-endian bytes of a vector: what a ModelRoot is taken over.
@@ -28,6 +26,3 @@ func bytesFloats(b []byte, n int) ([]float32, error) {
 	}
 	return v, nil
 }
-
-// outerLen is the length of the outer state.
-func outerLen(spec *protocol.RunSpec, params int) int { return spec.Outer.State(params) }

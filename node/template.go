@@ -67,7 +67,7 @@ func convnetSpec() protocol.RunSpec {
 		Outputs: 10, Loss: "cross-entropy"})
 }
 
-// SpecTemplate is a run.toml with every key that a launcher may want to set, at its default. The empty name stands for the
+// SpecTemplate is a run.toml with every key that the template uses, at its default; docs/protocol.md has the optional ones. The empty name stands for the
 // default template.
 func SpecTemplate(name string) (string, error) {
 	var names []string
@@ -100,7 +100,8 @@ func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 			spec, best = t.Spec, like
 		}
 	}
-	return spec, protocol.ParseTOML(name, text, &spec)
+	err := protocol.ParseTOML(name, text, &spec)
+	return spec, err
 }
 
 const specHeader = `# A run spec. Keys left out keep the values below; docs/protocol.md explains each key. founder and data are filled in

@@ -130,6 +130,11 @@ func (t *Trainer) resume(round uint32) (*trainer.Contribution, error) {
 
 // train computes the assigned steps from the public state and stores the result before anyone hears of it.
 func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index uint32) (*trainer.Contribution, error) {
+	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps,
+		Shards: open.Shards(&t.spec.Codec, t.params, round, int(index))}
+	if err := t.capacity.admits(len(a.Shards)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errSitOut, err)
+	}
 	theta, err := t.theta(ctx, round, open.Model)
 	if err != nil {
 		return nil, err
@@ -139,8 +144,6 @@ func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index u
 	if opt.Feedback, err = t.feedback(round); err != nil {
 		return nil, err
 	}
-	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps,
-		Shards: open.Shards(&t.spec.Codec, t.params, round, int(index))}
 	if t.cheat != nil && t.cheat(round) {
 		return trainer.Fabricate(t.spec, a, theta, opt, t.spec.Seed)
 	}

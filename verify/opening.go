@@ -38,7 +38,7 @@ func (x opened) check(o *protocol.Opening, withState bool) error {
 	if withState && seg > 0 && s.Verify.Kind == "segment" {
 		state, moments = 4*x.params, 4*s.Codec.Trained(x.params, x.shards)
 	}
-	if hasFeedback(s) == x.end.Feedback.IsZero() || (!hasFeedback(s) && !x.start.Feedback.IsZero()) {
+	if s.Codec.HasFeedback() == x.end.Feedback.IsZero() || (!s.Codec.HasFeedback() && !x.start.Feedback.IsZero()) {
 		return fmt.Errorf("trace names error feedback that does not fit the %s codec", s.Codec.Up)
 	}
 	if len(o.Theta) != state || len(o.M) != moments || len(o.V) != moments {
@@ -99,7 +99,7 @@ func (x opened) checkChunks(o *protocol.Opening) error {
 			return err
 		}
 		before, after := 0, 0
-		if hasFeedback(x.spec) {
+		if x.spec.Codec.HasFeedback() {
 			after = hi - lo
 		}
 		if !x.start.Feedback.IsZero() {
@@ -134,9 +134,6 @@ func (x opened) vector(what string, c *protocol.ChunkOpening, data []byte, p pro
 	}
 	return nil
 }
-
-// hasFeedback reports whether the run's codec carries error feedback from round to round.
-func hasFeedback(s *protocol.RunSpec) bool { return s.Codec.HasFeedback() }
 
 func chunkRange(params int, i uint32) (lo, hi int) {
 	return int(i) * ChunkParams, min((int(i)+1)*ChunkParams, params)
