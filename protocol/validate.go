@@ -77,8 +77,19 @@ func (t *TrainSpec) validate(c *checker) {
 	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))
 }
 
-// validatePasses checks that a batch is cut where a fold over rows may be (docs/numerics.md, section 2).
+// Bounds of a step's batch, which a peer holds in memory: tokens, and numbers of examples.
+const (
+	maxBatchTokens = 1 << 24
+	maxBatchValues = 1 << 28
+)
+
+// validatePasses checks that a batch is not too large, and cut where a fold over rows may be (docs/numerics.md, section 2).
 func (s *RunSpec) validatePasses(c *checker) {
+	if c.err == nil {
+		tokens, values := int64(s.Train.Batch)*int64(s.Model.Context), int64(s.Train.Batch)*int64(s.Model.Features())
+		c.rule(tokens <= maxBatchTokens, "train.batch = %d with context = %d: %d tokens a step, want at most %d", s.Train.Batch, s.Model.Context, tokens, maxBatchTokens)
+		c.rule(values <= maxBatchValues, "train.batch = %d: %d input values a step, want at most %d", s.Train.Batch, values, maxBatchValues)
+	}
 	n := s.Train.MicroBatch
 	c.between("train.micro_batch", float64(n), 0, float64(s.Train.Batch))
 	if c.err == nil && n > 0 && n < s.Train.Batch {

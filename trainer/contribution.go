@@ -15,7 +15,7 @@ type Contribution struct {
 	Start      protocol.TraceStart
 	States     []protocol.TraceState // after each segment, in order
 	End        protocol.TraceEnd
-	Losses     []float32  // training loss of each step, nats per token
+	Losses     []float32  // training loss of each step, nats or squared error
 	Payloads   [][]byte   // one per assigned shard, in their order
 	Salts      [][16]byte // likewise
 	After      []float32  // error feedback of all parameters left for the next round; nil for a codec without

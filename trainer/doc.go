@@ -23,7 +23,7 @@
 //  2. Loss and gradient of the model; a loss that is NaN or infinite is ErrDiverged.
 //  3. n = sqrt(t), t the sum over tensors, ascending, of exact SumSquares of the gradient; ErrDiverged if not finite.
 //     If clip > 0 and n > clip, the gradient is multiplied by clip/n.
-//  4. exact AdamWStep with step s+1 per tensor. Weight decay applies to matrices, not to norm gains.
+//  4. exact AdamWStep with step s+1 per tensor. Weight decay applies to matrices, not to gains and biases.
 //
 // Settings are the RunSpec's float64 rounded to float32. The learning rate of the run's global step g = r*H + s, of
 // T = rounds*H, with W steps of warm-up, is computed with 256 bits and rounded once:

@@ -12,18 +12,23 @@ const processBytes = 96 << 20
 
 // Footprint is the memory in bytes that a peer's process needs to train some shards, as planned.
 type Footprint struct {
-	// Fixed does not depend on the shards: parameters, theta_r twice (once as it arrives), error feedback before and
-	// after, the dataset, and what the process takes besides.
+	// Fixed does not depend on the shards: parameters, theta_r twice (once as it arrives), theta of an opening as read and
+	// as sent, error feedback before and after, the dataset, a batch, and what the process takes besides.
 	Fixed int64
 	// Activations are what a step keeps between forward and backward. It falls with the shards too: what only the
 	// gradient of a frozen matrix would read is not kept, nor what lies before the first trained layer.
 	Activations int64
-	// Trained is 12 bytes for each trained parameter: gradient, m and v.
+	// Trained is 12 bytes for each trained parameter, gradient, m and v, and 16 for m and v of an opening.
 	Trained int64
 }
 
 // Total returns the sum.
 func (f Footprint) Total() int64 { return f.Fixed + f.Activations + f.Trained }
+
+// batchBytes is the memory of one step's tokens and targets, or features.
+func batchBytes(spec *protocol.RunSpec) int64 {
+	return 4 * int64(spec.Train.Batch) * int64(2*spec.Model.Context+spec.Model.Features())
+}
 
 // Footprint plans the training of the given shards (empty for all) and says what it takes. Errors: ErrAssignment,
 // ErrClosed, ctx's.
@@ -40,12 +45,16 @@ func (d *Device) Footprint(ctx context.Context, shards []uint32) (Footprint, err
 		return f, err
 	}
 	m := d.plan.model.Memory()
-	f.Fixed = processBytes + 3*4*int64(d.params) + int64(d.data.bytes)
+	f.Fixed = processBytes + 3*4*int64(d.params) + int64(d.data.bytes) + batchBytes(d.spec)
+	if d.spec.Verify.Kind == "segment" { // an opening is read and encoded while the next round trains
+		f.Fixed += 2 * 4 * int64(d.params)
+		f.Trained += 2 * 8 * int64(d.spec.Codec.Trained(d.params, shards))
+	}
 	if d.codec.HasFeedback() {
 		f.Fixed += 2 * 4 * int64(d.params)
 	}
 	f.Activations = int64(m.Arena) + int64(m.Kept)
-	f.Trained = 12 * int64(d.spec.Codec.Trained(d.params, shards))
+	f.Trained += 12 * int64(d.spec.Codec.Trained(d.params, shards))
 	return f, nil
 }
 

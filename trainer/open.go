@@ -72,6 +72,9 @@ func (c *Contribution) openChunks(o *protocol.Opening, chunks []uint32) error {
 		if err != nil {
 			return err
 		}
+		if len(data) != 4*c.params {
+			return fmt.Errorf("%w: %s has %d bytes, want %d", ErrCorrupt, name, len(data), 4*c.params)
+		}
 		leaves := protocol.DataLeaves(data)
 		for i := range o.Chunks {
 			n := int(o.Chunks[i].Index)

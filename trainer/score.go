@@ -97,13 +97,13 @@ func (t *tally) classes(targets, best []int32, losses []float32) {
 
 // predictions takes in predictions y (rows, outputs) for targets of the same shape, which may be longer.
 func (t *tally) predictions(y, targets, scale []float32) {
-	for i, p := range y {
+	for i, p := range y { // products are converted so that none is fused with its sum: the score is the same everywhere
 		v, target := &t.values[i%len(scale)], float64(targets[i])
 		e := float64(p) - target
 		unit := e / float64(scale[i%len(scale)])
-		t.loss += e * e / float64(len(scale))
-		t.squares += unit * unit / float64(len(scale))
-		v.n, v.sum, v.squares, v.errors = v.n+1, v.sum+target, v.squares+target*target, v.errors+e*e
+		t.loss += float64(e*e) / float64(len(scale))
+		t.squares += float64(unit*unit) / float64(len(scale))
+		v.n, v.sum, v.squares, v.errors = v.n+1, v.sum+target, v.squares+float64(target*target), v.errors+float64(e*e)
 	}
 }
 
@@ -114,7 +114,11 @@ func (t *tally) score(classes bool, n int) Score {
 	}
 	var errors, deviation float64
 	for _, v := range t.values {
-		errors, deviation = errors+v.errors, deviation+v.squares-v.sum*v.sum/v.n
+		errors = errors + v.errors
+		// What is left of equal targets is rounding, which is no deviation to compare with.
+		if d := v.squares - float64(v.sum*v.sum)/v.n; d > 1e-12*v.squares {
+			deviation += d
+		}
 	}
 	s := Score{Kind: ScoreValues, Loss: mean, RMSE: math.Sqrt(t.squares / float64(n))}
 	if deviation > 0 {

@@ -23,7 +23,7 @@ type TrainOptions struct {
 	// Store keeps what openings need. Without one the contribution keeps it in memory.
 	Store *ContributionStore
 
-	// OnStep, if not nil, is called after each step, from 0, with its training loss in nats per token. It must
+	// OnStep, if not nil, is called after each step, from 0, with its training loss, as Losses. It must
 	// not wait for the Device, which is busy.
 	OnStep func(step uint32, loss float32)
 }

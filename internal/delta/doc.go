@@ -112,6 +112,6 @@
 // # Guarantees
 //
 // A Codec is a value without state: it is safe for concurrent use, starts nothing and, once dst has its capacity,
-// allocates nothing but now and then 40 KB of scratch memory, which it hands from call to call. Validate looks at every
+// allocates nothing but now and then 40 KB of scratch memory, which it hands from call to call; a Reader has its own. Validate looks at every
 // byte and never panics, whatever the bytes.
 package delta

@@ -1,6 +1,9 @@
 package delta
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Reader decodes the chunks of one payload in order, so that many payloads can be looked at side by side.
 type Reader struct {
@@ -20,15 +23,15 @@ func (c Codec) Reader(payload []byte, n int) (*Reader, error) {
 	switch {
 	case c.form == masked && !c.seeded:
 		return nil, ErrMask
-	case n < 0 || len(payload) < table || c.lengthBytes == 0 && len(payload) != c.Size(n):
+	case n < 0 || n > math.MaxInt/8 || len(payload) < table || c.lengthBytes == 0 && len(payload) != c.Size(n):
 		return nil, fmt.Errorf("%w: payload of %d bytes does not encode %d parameters", ErrLength, len(payload), n)
 	}
 	return &Reader{codec: c, table: payload[:table], rest: payload[table:], left: n}, nil
 }
 
 // Next decodes the next chunk: the values that it holds and their places in it, ascending. Without places (nil) there is
-// a value for every parameter. Both are valid until the next call. After the last chunk there are no values. The error
-// says what Validate would have.
+// a value for every parameter. Both are valid until the next call. After the last chunk there are no values. It finds what
+// makes a chunk unreadable; that values are finite and nothing follows the last chunk is for Validate to see.
 func (r *Reader) Next() (at []uint16, values []float32, err error) {
 	params := min(ChunkParams, r.left)
 	if params == 0 {

@@ -155,6 +155,7 @@ func TestIDX(t *testing.T) {
 		"long body":       {[]File{{"a", append(slices.Clone(a.Data), 1)}, la}, []string{"a: ", "has 7"}},
 		"no size":         {[]File{idx("a", []int{0, 1, 3}, nil)}, []string{"a: byte 4", "size 0"}},
 		"size overflow":   {[]File{idx("a", []int{1 << 31, 1 << 31, 1 << 31}, nil)}, []string{"a: byte 8"}},
+		"size wraps":      {[]File{idx("a", []int{1 << 8, 1 << 16, 1 << 16, 1 << 24}, nil)}, []string{"a: byte 16"}},
 		"labels missing":  {[]File{a}, []string{"1 IDX files of images and 0 of labels"}},
 		"labels first":    {[]File{la, a}, []string{"la: ", "no images before"}},
 		"other count":     {[]File{a, lb}, []string{"lb: byte 4", "1 labels", "2 images of a"}},
@@ -406,6 +407,9 @@ func FuzzCSV(f *testing.F) {
 				t.Fatal(err)
 			}
 			return
+		}
+		if n := r.features(); len(r.Features) != r.Count*n || len(r.Labels)+len(r.Values) != r.Count {
+			t.Fatalf("%d examples of %d features: %d elements, %d labels, %d values", r.Count, n, len(r.Features), len(r.Labels), len(r.Values))
 		}
 		r.Shuffle()
 		if _, err := r.Encode(r.Count); err != nil && !errors.Is(err, ErrFormat) { // moments may overflow

@@ -37,7 +37,7 @@ func parseIDX(f File) (sizes []int, body []byte, err error) {
 	want := uint64(1)
 	for i := range d {
 		n := binary.BigEndian.Uint32(f.Data[4+4*i:])
-		if n < 1 || uint64(n)*want > 1<<40 {
+		if n < 1 || uint64(n) > 1<<40/want {
 			return nil, nil, fmt.Errorf("%w: %s: byte %d: size %d of dimension %d", ErrFormat, f.Name, 4+4*i, n, i)
 		}
 		want *= uint64(n)
@@ -78,7 +78,7 @@ func FromIDX(files []File, classes int) (*Raw, error) {
 			return nil, fmt.Errorf("%w: %s: byte 3: 2 dimensions, want 1 for labels, 3 or 4 for images", ErrFormat, f.Name)
 		default:
 			s := append(sizes[1:], 1)
-			if first == "" {
+			if len(counts) == 0 {
 				first, r.Height, r.Width, r.Channels = f.Name, s[0], s[1], s[2]
 			}
 			if s[0] != r.Height || s[1] != r.Width || s[2] != r.Channels {

@@ -55,6 +55,10 @@ func (r *Raw) Encode(train int) ([]byte, error) {
 	}
 	h := Header{Height: r.Height, Width: r.Width, Channels: r.Channels, Classes: r.Classes, Values: r.ValueCount, Count: r.Count, element: elementFloat}
 	n := r.features()
+	if n < 1 || r.Count > math.MaxInt/8/n || len(r.Pixels)+len(r.Features) != r.Count*n || len(r.Values) != r.Count*r.ValueCount {
+		return nil, fmt.Errorf("%w: %d examples of %d features and %d values: %d and %d elements", ErrFormat, r.Count, n, r.ValueCount,
+			len(r.Pixels)+len(r.Features), len(r.Values))
+	}
 	if r.Pixels != nil {
 		h.element = elementByte
 		m, s := pixelMoments(r.Pixels[:train*n])
