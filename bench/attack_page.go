@@ -143,7 +143,7 @@ func (d *attackDesign) deepTables(b *bytes.Buffer, t *attackResults) {
 
 // misses says where the default rule does not reach its target.
 func (d *attackDesign) misses(b *bytes.Buffer, t *attackResults) {
-	fmt.Fprintf(b, "\n## Where %s falls short\n\nThe target: within 3 %% of the clean loss with up to 30 %% liars under every attack that is not adaptive.\n\n", defaultRule)
+	fmt.Fprintf(b, "\n## Where %s falls short\n\nThe target: within 3 %% of the clean loss with up to 30 %% liars under every attack that is not adaptive. The list\nbelow has every game above that, also those that the target leaves out: adaptive attacks (*) and 40 %%.\n\n", defaultRule)
 	missed := 0
 	for _, r := range d.rules {
 		if r.name != defaultRule {

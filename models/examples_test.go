@@ -92,7 +92,7 @@ func TestExamplesAgainstFloat64(t *testing.T) {
 	}
 }
 
-// wideExamples cross the blocks of 512 rows and terms in which folds are cut.
+// wideExamples cross the blocks of 128 rows and terms in which folds are cut.
 var wideExamples = map[string]protocol.ModelSpec{
 	"wide mlp":     {Family: "mlp", Dim: 40, Layers: 2, Inputs: 530, Outputs: 10, Loss: "cross-entropy"},
 	"wide convnet": {Family: "convnet", Dim: 18, Layers: 2, Height: 12, Width: 12, Channels: 3, Outputs: 10, Loss: "cross-entropy"},

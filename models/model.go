@@ -39,7 +39,7 @@ type Model struct {
 }
 
 // New plans the training step of spec for batch sequences of spec.Context tokens, or batch examples. Params is all zeros: copy a theta
-// into it, as from Init. Memory is 8 bytes per parameter plus the activations.
+// into it, as from Init. Memory is 4 bytes per parameter and 4 per trained one, plus the activations.
 func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
@@ -97,8 +97,9 @@ func (m *Model) Batch() int { return m.batch }
 // Spec returns the model's shape.
 func (m *Model) Spec() protocol.ModelSpec { return m.spec }
 
-// Step computes the mean loss of a batch, in nats or as the mean squared error, and its gradient into Grads. It allocates nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with
-// their norm for instance. The error wraps ErrTokens, ErrInputs or ErrNotFinite, or reports a fault inside an operation.
+// Step computes the mean loss of a batch, in nats or as the mean squared error, and its gradient into Grads. It allocates
+// nothing. The gradients of a finite loss may still hold infinities or NaN: the caller checks, with their norm for instance.
+// The error wraps ErrTokens, ErrInputs or ErrNotFinite, or reports a fault inside an operation.
 func (m *Model) Step(in Inputs) (float32, error) {
 	return m.train.lossOf(in, &m.spec)
 }

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawModel draws a small model and a batch of one to three blocks of 512 rows.
+// drawModel draws a small model and a batch of one to three blocks of 128 rows.
 func drawModel(t *rapid.T) (spec protocol.ModelSpec, batch int) {
 	kv := rapid.IntRange(1, 2).Draw(t, "kv_heads")
 	heads := kv * rapid.IntRange(1, 2).Draw(t, "group")

@@ -48,7 +48,7 @@ func golden(t *testing.T, name string, got map[string]string) {
 	}
 }
 
-// wide crosses the block of 512 rows that column folds and the block of 512 terms that GEMM folds have.
+// wide crosses the block of 128 rows that column folds and the block of 128 terms that GEMM folds have.
 var wide = protocol.ModelSpec{Family: "llama", Dim: 24, Layers: 1, Heads: 2, KVHeads: 1, FFN: 520, Vocab: 256, Context: 140,
 	NormEps: 1e-5, RopeTheta: 10000}
 

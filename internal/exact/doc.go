@@ -25,7 +25,7 @@
 //	              B0      +        B1      +       B2         ascending
 //
 // and sums along a row on sixteen lanes that a fixed tree joins (see [Engine.Sum]).
-// Work is split among threads only over independent outputs, so the number of
+// Work is split among threads only over independent outputs and whole blocks, so the number of
 // threads cannot change a bit.
 //
 // # Guarantees and limits

@@ -18,7 +18,7 @@ const (
 // in blocks of sixteen elements; what remains of a row is done by the reference.
 type vector struct {
 	mr, nr             int // rows and columns of gemm's tile; gemm4 and gemm1 have 4 and 1 rows
-	stage              int // steps of a panel at a time, some fold blocks, which should stay near the processor
+	stage              int // steps of a panel at a time, whole fold blocks, which should stay near the processor
 	tall               int // most tiles of rows whose part of A the second cache holds for a stage
 	gemm, gemm4, gemm1 tileFunc
 

@@ -18,7 +18,7 @@ func vectorFor(path string) (*vector, bool) {
 }
 
 var vectorAVX2 = vector{
-	mr: 6, nr: 16, stage: 512, tall: 16, gemm: avx2Gemm, gemm4: avx2Gemm4, gemm1: avx2Gemm1,
+	mr: 6, nr: 16, stage: 4 * foldBlock, tall: 16, gemm: avx2Gemm, gemm4: avx2Gemm4, gemm1: avx2Gemm1,
 	copyRows: avx2CopyRows, copySteps: avx2CopySteps, transpose8: avx2Transpose8,
 	add: avx2Add, sub: avx2Sub, scale: avx2Scale, fma: avx2FMA, divDiv: avx2DivDiv,
 	sumLanes: avx2SumLanes, dotLanes: avx2DotLanes,
@@ -30,7 +30,7 @@ var vectorAVX2 = vector{
 }
 
 var vectorAVX512 = vector{
-	mr: 12, nr: 32, stage: 1024, tall: 8, gemm: avx512Gemm, gemm4: avx512Gemm4, gemm1: avx512Gemm1,
+	mr: 12, nr: 32, stage: 8 * foldBlock, tall: 8, gemm: avx512Gemm, gemm4: avx512Gemm4, gemm1: avx512Gemm1,
 	copyRows: avx512CopyRows, copySteps: avx512CopySteps, transpose8: avx2Transpose8,
 	add: avx512Add, sub: avx512Sub, scale: avx512Scale, fma: avx512FMA, divDiv: avx512DivDiv,
 	sumLanes: avx512SumLanes, dotLanes: avx512DotLanes,

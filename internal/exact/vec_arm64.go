@@ -14,7 +14,7 @@ func vectorFor(path string) (*vector, bool) {
 }
 
 var vectorNEON = vector{
-	mr: 6, nr: 16, stage: 512, tall: 16, gemm: neonGemm, gemm4: neonGemm4, gemm1: neonGemm1,
+	mr: 6, nr: 16, stage: 4 * foldBlock, tall: 16, gemm: neonGemm, gemm4: neonGemm4, gemm1: neonGemm1,
 	copyRows: neonCopyRows, copySteps: neonCopySteps, transpose8: neonTranspose8,
 	add: neonAdd, sub: neonSub, scale: neonScale, fma: neonFMA, divDiv: neonDivDiv,
 	sumLanes: neonSumLanes, dotLanes: neonDotLanes,

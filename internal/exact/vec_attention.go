@@ -162,18 +162,7 @@ func (p *attPiece) outputs(s, v, out []float32, h, t int) {
 	p.weighted(out, s, v, t, rows)
 	for r := range rows {
 		l := p.rowSum[p.statAt(p.b, h, t+r)]
-		p.divide(p.o[p.qAt(p.b, t+r, h):][:p.dim], out[r*p.width:], l)
-	}
-}
-
-// divide sets y = x/l over len(y) elements.
-func (p *attPiece) divide(y, x []float32, l float32) {
-	n16, done := blocks16(len(y))
-	if n16 > 0 {
-		p.e.vec.divDiv(&y[0], &x[0], n16, l, 1)
-	}
-	for i := done; i < len(y); i++ {
-		y[i] = x[i] / l
+		p.e.divRow(p.o[p.qAt(p.b, t+r, h):][:p.dim], out[r*p.width:], l)
 	}
 }
 
