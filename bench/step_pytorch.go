@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"math"
 	"time"
 
 	"drystone/internal/speed"
@@ -71,8 +72,12 @@ func (e *Env) stepBeside(ctx context.Context, m speed.Model, mode string) (r Row
 	if err != nil {
 		return r, err
 	}
+	product, err := p.ask("product")
+	if err != nil {
+		return r, err
+	}
 	r = t.row(m.Name, p.hello.What)
-	r.Note = "the other side is " + p.hello.Version
+	r.Note = fmt.Sprintf("the other side is %s; its library multiplies matrices of 1024 at %.0f GFLOP/s here", p.hello.Version, 2*math.Pow(1024, 3)/product/1e9)
 	return r, nil
 }
 

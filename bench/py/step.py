@@ -2,7 +2,8 @@
 
 Arguments: threads, "eager" or "compiled", then width, layers, heads, ffn, vocabulary, positions, batch. Each step is forward,
 backward, clipping to norm 1 and AdamW, in float32. Compiled is the faster of torch.compile's default and max-autotune modes. An answer
-also has the resident memory of the process: the peak so far, and what it was with everything imported and no model made.
+also has the resident memory of the process: the peak so far, and what it was with everything imported and no model made. The
+question "product" is answered with the time of one matrix product.
 """
 
 threads, MODE, SHAPE = int(sys.argv[1]), sys.argv[2], Shape(*(int(x) for x in sys.argv[3:10]))
@@ -70,5 +71,20 @@ say(
     version=f"{versions()}, {name}, scaled_dot_product_attention, fused AdamW",
     params=sum(p.numel() for p in model.parameters()),
 )
+
+
+def product_seconds():
+    """The least time of some products of matrices of 1024: what the library under PyTorch makes of this processor."""
+    a, b, best = torch.rand(1024, 1024), torch.rand(1024, 1024), float("inf")
+    for _ in range(30):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
 for line in sys.stdin:
+    if line.strip() == "product":
+        say(seconds=product_seconds())
+        continue
     say(seconds=seconds_of(loss_of, int(line)), idle=idle, peak=resident("VmHWM"))
