@@ -76,7 +76,7 @@ func checkConviction(t *testing.T, l *Local, cheat int, first, rounds uint32) {
 	}
 	out := first + l.spec.Verify.Window
 	for round := range rounds {
-		open, _, err := statementOf[protocol.Open](l.Aggregators[0].history, protocol.KindOpen, round)
+		open, _, err := await[protocol.Open](t.Context(), l.Aggregators[0].history, protocol.KindOpen, round)
 		if err != nil {
 			t.Fatal(err)
 		}

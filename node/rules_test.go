@@ -17,20 +17,20 @@ func TestRobustRun(t *testing.T) {
 	l := runLocal(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	last, _, err := statementOf[protocol.Certificate](l.Aggregators[0].history, protocol.KindCertificate, rounds-1)
+	last, _, err := await[protocol.Certificate](ctx, l.Aggregators[0].history, protocol.KindCertificate, rounds-1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _, err := statementOf[protocol.Certificate](l.Aggregators[0].history, protocol.KindCertificate, 0)
+	first, _, err := await[protocol.Certificate](ctx, l.Aggregators[0].history, protocol.KindCertificate, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(last.Merge) != peers || last.Outer == first.Outer || last.Model == first.Model {
 		t.Errorf("after the last round: %+v", last)
 	}
-	outer, err := l.Aggregators[1].outer(ctx, last.Outer)
-	if err != nil || len(outer) != 2*l.Aggregators[1].params {
-		t.Errorf("outer state of %d values for %d parameters: %v", len(outer), l.Aggregators[1].params, err)
+	outer, err := l.Aggregators[0].outer(ctx, last.Outer)
+	if err != nil || len(outer) != 2*l.Aggregators[0].params {
+		t.Errorf("outer state of %d values for %d parameters: %v", len(outer), l.Aggregators[0].params, err)
 	}
 	checkProofs(t, ctx, l, cfg, 0, rounds, rounds)
 }

@@ -60,7 +60,7 @@ func checkAssignments(t *testing.T, l *Local, rounds uint32) {
 	a := l.Aggregators[0]
 	seen := map[protocol.PeerID]map[uint32]bool{}
 	for round := range rounds {
-		open, _, err := statementOf[protocol.Open](a.history, protocol.KindOpen, round)
+		open, _, err := await[protocol.Open](t.Context(), a.history, protocol.KindOpen, round)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,10 +26,10 @@ func (t *Trainer) work(ctx context.Context) {
 }
 
 // await waits until the chain holds the statement of a round.
-func await[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](ctx context.Context, t *Trainer, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
+func await[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](ctx context.Context, h *history, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
 	for {
-		more := t.history.wait()
-		if b, s, err := statementOf[T](t.history, kind, round); s != nil {
+		more := h.wait()
+		if b, s, err := statementOf[T](h, kind, round); s != nil {
 			return b, s, err
 		}
 		select {
@@ -42,7 +42,7 @@ func await[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Cer
 
 // round takes part in one round, if the Open's roster has this peer, and waits for its Certificate.
 func (t *Trainer) round(ctx context.Context, round uint32) error {
-	open, st, err := await[protocol.Open](ctx, t, protocol.KindOpen, round)
+	open, st, err := await[protocol.Open](ctx, t.history, protocol.KindOpen, round)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 			}
 		}
 	}
-	_, _, err = await[protocol.Certificate](ctx, t, protocol.KindCertificate, round)
+	_, _, err = await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
 	return err
 }
 
@@ -215,7 +215,7 @@ func (t *Trainer) checkReceipt(data []byte, commit protocol.Signed[protocol.Comm
 
 // reveal publishes every assigned shard once the Freeze holds this peer's commit.
 func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribution) error {
-	freeze, _, err := await[protocol.Freeze](ctx, t, protocol.KindFreeze, round)
+	freeze, _, err := await[protocol.Freeze](ctx, t.history, protocol.KindFreeze, round)
 	if err != nil {
 		return err
 	}
