@@ -57,6 +57,7 @@ type Env struct {
 	pages map[string][]byte // by name, of docs, beside the page of figures; written when they are published
 	load  func() load
 	pause time.Duration // after a disturbed round
+	rest  time.Duration // before each side of a round
 }
 
 // newEnv makes an Env with a temporary directory, which close removes.
@@ -72,7 +73,7 @@ func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
 	}
 	m := thisMachine()
 	return &Env{Machine: m, Root: filepath.Dir(mod), Threads: m.Threads, Python: c.Python, Talk: talk,
-		Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second}, nil
+		Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second, rest: 100 * time.Millisecond}, nil
 }
 
 // moduleVersion returns the version of a module that this program is built with.

@@ -29,14 +29,14 @@ type round struct {
 // programs used the machine is measured again, at most e.Patience times in all; the calmest rounds count.
 func (e *Env) takeTurns(ctx context.Context, warmUps, runs int, sides ...side) (*turns, error) {
 	for range warmUps {
-		if _, err := once(ctx, sides); err != nil {
+		if _, err := e.once(ctx, sides); err != nil {
 			return nil, err
 		}
 	}
 	var rounds []round
 	for calm, again := 0, 0; calm < runs; {
 		before := e.load()
-		samples, err := once(ctx, sides)
+		samples, err := e.once(ctx, sides)
 		if err != nil {
 			return nil, err
 		}
@@ -62,11 +62,12 @@ func calmest(rounds []round, keep int) *turns {
 	return &turns{rounds[:keep], rounds[keep-1].busy}
 }
 
-// once runs each side once.
-func once(ctx context.Context, sides []side) ([]float64, error) {
+// once runs each side once, after a rest: the threads of OpenBLAS, and of OpenMP, look out for more work for some 30 ms
+// after the last, which would be taken from the next side.
+func (e *Env) once(ctx context.Context, sides []side) ([]float64, error) {
 	var samples []float64
 	for _, f := range sides {
-		if err := ctx.Err(); err != nil {
+		if err := wait(ctx, e.rest); err != nil {
 			return nil, err
 		}
 		x, err := f()

@@ -57,9 +57,10 @@ for line in sys.stdin:
         matrices.clear()
         matrices[line] = a.T if trans_a else a, b.T if trans_b else b, np.empty((m, n), np.float32)
     a, b, c = matrices[line]
-    calls, start, spent = 0, time.perf_counter(), 0.0
-    while spent < 0.05:
-        np.matmul(a, b, out=c)
-        calls += 1
-        spent = time.perf_counter() - start
+    for window in (0.05, 0.05):  # in the first one threads come to processors of their own
+        calls, start, spent = 0, time.perf_counter(), 0.0
+        while spent < window:
+            np.matmul(a, b, out=c)
+            calls += 1
+            spent = time.perf_counter() - start
     say(seconds=spent / calls)
