@@ -99,6 +99,9 @@ func (t *turns) row(name, other string) Row {
 
 // wait waits, or returns the error of a context that is done.
 func wait(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil { // both cases of the select may be ready
+		return fmt.Errorf("waiting: %w", err)
+	}
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting: %w", ctx.Err())
