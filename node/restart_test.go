@@ -108,7 +108,7 @@ func TestTrainerRestarts(t *testing.T) {
 
 // A convicted trainer is told so and stops; starting it again does not help.
 func TestConvictedTrainerStops(t *testing.T) {
-	cfg := tinyConfig(t, 6, 8, 2, func(i int, round uint32) bool { return i == 1 })
+	cfg := tinyConfig(t, 6, 64, 2, func(i int, round uint32) bool { return i == 1 }) // more rounds than go by meanwhile
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	l, err := StartLocal(ctx, cfg)

@@ -80,6 +80,8 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		if err := t.join(ctx); err != nil {
 			return err
 		}
+	} else if s, err := t.standing(ctx); err == nil && s.Convicted { // who comes back after the end hears it too
+		return convicted(s)
 	}
 	t.spawn(t.work)
 	return nil
