@@ -217,18 +217,23 @@ func (c *Council) Leader(ctx context.Context) (int, error) {
 
 // KillLeaderIn has the leader kill itself, as by kill -9, at the moment at which it enters a phase, and returns who it was.
 func (c *Council) KillLeaderIn(ctx context.Context, phase string) (int, error) {
+	e, err := c.killLeaderIn(ctx, phase)
+	return e.Member, err
+}
+
+func (c *Council) killLeaderIn(ctx context.Context, phase string) (Event, error) {
 	if err := c.sendAll(command{Die: &phase}); err != nil {
-		return 0, err
+		return Event{}, err
 	}
 	e, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindDying })
 	if err != nil {
-		return 0, err
+		return Event{}, err
 	}
 	none := ""
 	if err := c.sendAll(command{Die: &none}); err != nil {
-		return 0, err
+		return Event{}, err
 	}
-	return e.Member, c.gone(ctx, e.Member)
+	return e, c.gone(ctx, e.Member)
 }
 
 // Network sets distance, loss and partition. groups are members that reach one another; nil for no partition.

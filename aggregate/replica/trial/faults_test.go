@@ -13,15 +13,6 @@ import (
 // Phases that a round passes through in records of their own.
 var phases = []string{"opening", "train", "freezing", "reveal", "revealing", "merge"}
 
-// another waits until the run has come at least n rounds further.
-func (c *Council) another(ctx context.Context, t *testing.T, n uint32) {
-	t.Helper()
-	e, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase })
-	must(t, err)
-	_, err = c.Await(ctx, func(x Event) bool { return x.Kind == kindPhase && x.Round >= e.Round+n })
-	must(t, err)
-}
-
 // The leader is killed (SIGKILL) at the moment at which it enters each phase, under load, and comes back: with -long 50
 // times over. No acknowledged record is lost, no round certified twice, and the outcome is that of the undisturbed run.
 func TestKillLeader(t *testing.T) {
@@ -36,7 +27,7 @@ func TestKillLeader(t *testing.T) {
 			i, err := c.KillLeaderIn(ctx, phase)
 			must(t, err)
 			must(t, c.Restart(ctx, i))
-			c.another(ctx, t, 1)
+			must(t, c.further(ctx, 1))
 		}
 	}
 	t.Logf("%d leaders killed in %s", sweeps*len(phases), time.Since(begin))
@@ -53,7 +44,7 @@ func TestLeaderStaysAway(t *testing.T) {
 	for n := range kills {
 		i, err := c.KillLeaderIn(ctx, phases[n%len(phases)])
 		must(t, err)
-		c.another(ctx, t, 2)
+		must(t, c.further(ctx, 2))
 		must(t, c.Restart(ctx, i))
 	}
 	must(t, c.Finish(ctx))
@@ -75,7 +66,7 @@ func TestTornWrite(t *testing.T) {
 		must(t, err)
 		must(t, tear(c.dir(i), n))
 		must(t, c.Restart(ctx, i))
-		c.another(ctx, t, 1)
+		must(t, c.further(ctx, 1))
 	}
 	must(t, c.Finish(ctx))
 }
@@ -89,7 +80,7 @@ func TestClocksJump(t *testing.T) {
 			jump = -time.Hour
 		}
 		must(t, c.send(n%4, command{Jump: &jump}))
-		c.another(ctx, t, 1)
+		must(t, c.further(ctx, 1))
 	}
 	must(t, c.Finish(ctx))
 }
@@ -120,17 +111,17 @@ func TestPartitions(t *testing.T) {
 		must(t, err)
 		a, b, d := (l+1)%4, (l+2)%4, (l+3)%4
 		must(t, c.Network(network{}, []int{l}, []int{a, b, d})) // the leader alone: the others elect
-		c.another(ctx, t, 2)
+		must(t, c.further(ctx, 2))
 		must(t, c.Network(network{}))
-		c.another(ctx, t, 1)
+		must(t, c.further(ctx, 1))
 		must(t, c.Network(network{}, []int{a}, []int{l, b, d})) // a follower alone
-		c.another(ctx, t, 2)
+		must(t, c.further(ctx, 2))
 		must(t, c.Network(network{}, []int{l, a}, []int{b, d})) // two and two: nobody
 		quiet(ctx, t, c)
 		must(t, c.Network(network{}, []int{l}, []int{a}, []int{b}, []int{d}))
 		quiet(ctx, t, c)
 		must(t, c.Network(network{}))
-		c.another(ctx, t, 1)
+		must(t, c.further(ctx, 1))
 	}
 	must(t, c.Finish(ctx))
 }
@@ -165,13 +156,13 @@ func TestDiskFull(t *testing.T) {
 			return filepath.Join(o.Dir, strconv.Itoa(i))
 		}
 	})
-	c.another(ctx, t, 1)
+	must(t, c.further(ctx, 1))
 	filler := fill(t, small)
 	must(t, c.gone(ctx, 1))
 	if code := c.procs[1].cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("the member with the full disk ended with code %d: %v", code, c.procs[1].err)
 	}
-	c.another(ctx, t, 2)
+	must(t, c.further(ctx, 2))
 	must(t, os.Remove(filler))
 	must(t, c.Restart(ctx, 1))
 	must(t, c.Finish(ctx))
