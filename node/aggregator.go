@@ -125,13 +125,13 @@ func (a *Aggregator) storeGenesisState() (err error) {
 
 // takePart starts everything that needs the Genesis.
 func (a *Aggregator) takePart() error {
-	council, genesis := a.history.rules()
+	_, genesis := a.history.rules()
 	if genesis.Model != a.theta0 || genesis.Outer != a.outer0 {
 		return fmt.Errorf("the Genesis's initial state %s is not the one computed here, %s", genesis.Model.Short(), a.theta0.Short())
 	}
-	members := make([]protocol.PeerID, len(council.Members))
-	for i, x := range council.Members {
-		members[i] = x.ID
+	founders := make([]protocol.PeerID, len(genesis.Aggregators))
+	for i, x := range genesis.Aggregators {
+		founders[i] = x.ID
 	}
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	a.stayConnected()
@@ -144,7 +144,7 @@ func (a *Aggregator) takePart() error {
 		return err
 	}
 	a.replica, err = replica.Open(replica.Config{
-		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: members, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
+		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: founders, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
 		Council: a.certifiedCouncil,
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,

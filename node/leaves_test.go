@@ -71,3 +71,26 @@ func TestLeavesAreFetched(t *testing.T) {
 		}
 	}
 }
+
+// What another aggregator sends is bounded and checked before anything is kept.
+func FuzzLeavesResponse(f *testing.F) {
+	l, err := verify.OpenLog(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer l.Close()
+	good, err := protocol.Encode(leavesResponse{Leaves: [][]byte{{1}, {2}}, Proof: []protocol.Digest{{3}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, uint64(3))
+	f.Fuzz(func(t *testing.T, data []byte, size uint64) {
+		var resp leavesResponse
+		if protocol.Decode(data, maxLeaves, &resp) != nil {
+			return
+		}
+		if l.CheckExtension(0, resp.Leaves, size, protocol.Digest{9}, resp.Proof) == nil {
+			t.Fatal("accepted leaves that lead to a root nobody knows")
+		}
+	})
+}

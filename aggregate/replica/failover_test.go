@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"drystone/aggregate"
 	"drystone/internal/faultnet"
 	"drystone/protocol"
 )
@@ -30,14 +31,7 @@ func TestFailoverTime(t *testing.T) {
 
 // failovers silences the leader n times and returns how long a record proposed then took.
 func failovers(t *testing.T, rtt time.Duration, n int) (took []time.Duration) {
-	t.Cleanup(func() { time.Sleep(time.Minute) }) // after the group has closed: what is still on its way
-	var faults [4]*faultnet.Faults
-	g := newGroupWith(t, false, short, func(i int, c *Config) {
-		faults[i] = faultnet.New(uint64(i))
-		faults[i].Set(rtt/2, 0)
-		c.Streams = faults[i].Streams(c.Streams)
-		c.Timing, c.Clock = DefaultTiming(), nil
-	})
+	g, faults := newDistantGroup(t, rtt, 0)
 	g.propose(0, g.w.Genesis())
 	nonce := uint64(0)
 	for range n {
@@ -63,4 +57,55 @@ func failovers(t *testing.T, rtt time.Duration, n int) (took []time.Duration) {
 		}
 	}
 	return took
+}
+
+// newDistantGroup has default timeouts, over a network that tests change. It belongs into a bubble of simulated time.
+func newDistantGroup(t *testing.T, rtt time.Duration, loss float64) (*group, *[4]*faultnet.Faults) {
+	t.Cleanup(func() { time.Sleep(time.Minute) }) // after the group has closed: what is still on its way
+	var faults [4]*faultnet.Faults
+	g := newGroupWith(t, false, short, func(i int, c *Config) {
+		faults[i] = faultnet.New(uint64(i))
+		faults[i].Set(rtt/2, loss)
+		c.Streams = faults[i].Streams(c.Streams)
+		c.Timing, c.Clock = DefaultTiming(), nil
+	})
+	g.limit = time.Hour
+	return g, &faults
+}
+
+// With a third of the packets lost the run goes on to its end, and all members hold the same.
+func TestLossyRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newDistantGroup(t, 50*time.Millisecond, 0.3)
+		start := time.Now()
+		g.startNodes()
+		g.begin()
+		g.playRound(1, 0)
+		g.playRound(2, 1)
+		for i := range g.reps {
+			g.until(i, "the end", phase(aggregate.PhaseFinished, 2))
+		}
+		t.Logf("two rounds took %s", time.Since(start))
+		g.stopNodes()
+		g.settle()
+	})
+}
+
+// A follower that only the leader cannot reach calls no election: the others hear the leader, and say so.
+func TestFalseAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, faults := newDistantGroup(t, 100*time.Millisecond, 0)
+		g.propose(0, g.w.Genesis())
+		l := g.leader()
+		term := g.reps[l].raft.CurrentTerm()
+		f := (l + 1) % 4
+		faults[l].Cut(g.keys[f].ID())
+		faults[f].Cut(g.keys[l].ID())
+		time.Sleep(time.Minute)
+		if !g.reps[l].leads() || g.reps[l].raft.CurrentTerm() != term {
+			t.Errorf("the leader lost its place: term %d after %d", g.reps[l].raft.CurrentTerm(), term)
+		}
+		faults[l].Cut()
+		faults[f].Cut()
+	})
 }

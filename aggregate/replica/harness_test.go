@@ -138,6 +138,7 @@ type group struct {
 
 	keys   []protocol.Key         // of the members: the world's aggregators, and who joined
 	change func(i int, c *Config) // nil for none
+	limit  time.Duration          // of each wait; 0 for a minute
 
 	mu      sync.Mutex
 	applied map[int][]Applied // by member, since its last start
@@ -148,7 +149,7 @@ type group struct {
 
 // ctx ends long after any test should.
 func (g *group) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), max(g.limit, time.Minute))
 	g.t.Cleanup(cancel)
 	return ctx
 }
@@ -356,20 +357,16 @@ func phase(p aggregate.Phase, round uint32) func(aggregate.View) bool {
 	return func(v aggregate.View) bool { return v.Phase == p && v.Round == round }
 }
 
-// leader waits for a leader that all open members agree on, and returns its place.
+// leader waits for a leader that a quorum confirms, and returns its place.
 func (g *group) leader() int {
 	g.t.Helper()
-	ctx := g.ctx()
-	for ctx.Err() == nil {
+	for ctx := g.ctx(); ctx.Err() == nil; <-poll() {
 		for i, r := range g.reps {
-			if r != nil {
-				if id, ok := r.Leader(); ok {
-					for j, k := range g.keys {
-						if k.ID() == id && g.reps[j] != nil && r.raft.VerifyLeader().Error() == nil && i == j {
-							return j
-						}
-					}
-				}
+			if r == nil {
+				continue
+			}
+			if id, ok := r.Leader(); ok && id == g.keys[i].ID() && r.raft.VerifyLeader().Error() == nil {
+				return i
 			}
 		}
 	}

@@ -85,12 +85,13 @@ func TestClocksJump(t *testing.T) {
 	must(t, c.Finish(ctx))
 }
 
-// A third of the packets between aggregators get lost, over some distance: slowly, the run goes on.
+// A third of the packets between aggregators get lost, over some distance: slowly, the run goes on. TestLossyRun of
+// package replica does so in simulated time.
 func TestLoss(t *testing.T) {
-	rounds, under := uint32(10), uint32(1)
-	if *long {
-		rounds, under = 40, 20
+	if !*long {
+		t.Skip("half a minute a round; run with -long")
 	}
+	rounds, under := uint32(40), uint32(20)
 	c, ctx := start(t, rounds, func(o *Options) { o.Quick = false })
 	must(t, c.Network(network{Delay: 5 * time.Millisecond, Loss: 0.3}))
 	_, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase && e.Round >= under })
