@@ -59,7 +59,8 @@ func Start(ctx context.Context, o Options) (*Council, error) {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	return c, c.introduce()
+	c.introduce()
+	return c, nil
 }
 
 // launch starts member i and waits until it listens.
@@ -111,14 +112,14 @@ func (c *Council) listen(i int, out io.Reader) {
 }
 
 // introduce tells every member where the others are.
-func (c *Council) introduce() error {
+func (c *Council) introduce() {
 	var addrs []string
 	for _, p := range c.procs {
 		if p.alive() {
 			addrs = append(addrs, p.addr)
 		}
 	}
-	return c.sendAll(command{Peers: addrs})
+	c.sendAll(command{Peers: addrs})
 }
 
 func (p *process) alive() bool {
@@ -138,14 +139,11 @@ func (c *Council) send(i int, v any) error {
 	return err
 }
 
-// sendAll sends a command to every member that is alive.
-func (c *Council) sendAll(v command) error {
-	for i, p := range c.procs {
-		if err := c.send(i, v); err != nil && p.alive() {
-			return fmt.Errorf("command to member %d: %w", i, err)
-		}
+// sendAll sends a command to every member. Who is gone, or about to go, does not hear it.
+func (c *Council) sendAll(v command) {
+	for i := range c.procs {
+		c.send(i, v)
 	}
-	return nil
 }
 
 // Await takes events in until one satisfies ok.
@@ -184,7 +182,8 @@ func (c *Council) Restart(ctx context.Context, i int) error {
 	if err := c.launch(ctx, i); err != nil {
 		return err
 	}
-	return c.introduce()
+	c.introduce()
+	return nil
 }
 
 // Kill kills a member, as kill -9 does, and waits until it is gone. What it said before is taken in.
@@ -222,22 +221,18 @@ func (c *Council) KillLeaderIn(ctx context.Context, phase string) (int, error) {
 }
 
 func (c *Council) killLeaderIn(ctx context.Context, phase string) (Event, error) {
-	if err := c.sendAll(command{Die: &phase}); err != nil {
-		return Event{}, err
-	}
+	c.sendAll(command{Die: &phase})
 	e, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindDying })
 	if err != nil {
 		return Event{}, err
 	}
 	none := ""
-	if err := c.sendAll(command{Die: &none}); err != nil {
-		return Event{}, err
-	}
+	c.sendAll(command{Die: &none})
 	return e, c.gone(ctx, e.Member)
 }
 
 // Network sets distance, loss and partition. groups are members that reach one another; nil for no partition.
-func (c *Council) Network(n network, groups ...[]int) error {
+func (c *Council) Network(n network, groups ...[]int) {
 	for i := range c.procs {
 		mine := n
 		for _, g := range groups {
@@ -245,11 +240,8 @@ func (c *Council) Network(n network, groups ...[]int) error {
 				mine.Cut = append(slices.Clone(mine.Cut), g...)
 			}
 		}
-		if err := c.send(i, command{Net: &mine}); err != nil && c.procs[i].alive() {
-			return err
-		}
+		c.send(i, command{Net: &mine})
 	}
-	return nil
 }
 
 // Close ends all members.

@@ -93,10 +93,10 @@ func TestLoss(t *testing.T) {
 	}
 	rounds, under := uint32(40), uint32(20)
 	c, ctx := start(t, rounds, func(o *Options) { o.Quick = false })
-	must(t, c.Network(network{Delay: 5 * time.Millisecond, Loss: 0.3}))
+	c.Network(network{Delay: 5 * time.Millisecond, Loss: 0.3})
 	_, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase && e.Round >= under })
 	must(t, err)
-	must(t, c.Network(network{}))
+	c.Network(network{})
 	must(t, c.Finish(ctx))
 }
 
@@ -111,17 +111,17 @@ func TestPartitions(t *testing.T) {
 		l, err := c.Leader(ctx)
 		must(t, err)
 		a, b, d := (l+1)%4, (l+2)%4, (l+3)%4
-		must(t, c.Network(network{}, []int{l}, []int{a, b, d})) // the leader alone: the others elect
+		c.Network(network{}, []int{l}, []int{a, b, d}) // the leader alone: the others elect
 		must(t, c.further(ctx, 2))
-		must(t, c.Network(network{}))
+		c.Network(network{})
 		must(t, c.further(ctx, 1))
-		must(t, c.Network(network{}, []int{a}, []int{l, b, d})) // a follower alone
+		c.Network(network{}, []int{a}, []int{l, b, d}) // a follower alone
 		must(t, c.further(ctx, 2))
-		must(t, c.Network(network{}, []int{l, a}, []int{b, d})) // two and two: nobody
+		c.Network(network{}, []int{l, a}, []int{b, d}) // two and two: nobody
 		quiet(ctx, t, c)
-		must(t, c.Network(network{}, []int{l}, []int{a}, []int{b}, []int{d}))
+		c.Network(network{}, []int{l}, []int{a}, []int{b}, []int{d})
 		quiet(ctx, t, c)
-		must(t, c.Network(network{}))
+		c.Network(network{})
 		must(t, c.further(ctx, 1))
 	}
 	must(t, c.Finish(ctx))
