@@ -207,6 +207,8 @@ func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator,
 			}
 			show.line("serving claims, proofs and the model until interrupted")
 			over = nil
+		case <-a.Failed():
+			return a.Err()
 		case <-ctx.Done():
 			return nil
 		}
@@ -262,9 +264,13 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		printOver(t, show, a, c.JSON)
 		if !c.ExitWhenDone {
 			show.line("serving proofs and the model until interrupted")
-			<-ctx.Done()
+			select {
+			case <-a.Failed():
+			case <-ctx.Done():
+			}
 		}
+	case <-a.Failed():
 	case <-ctx.Done():
 	}
-	return a.Close()
+	return errors.Join(a.Err(), a.Close())
 }
