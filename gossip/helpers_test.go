@@ -116,3 +116,16 @@ func testLevel() slog.Level {
 	}
 	return slog.LevelWarn
 }
+
+// eventually waits for a condition that must come.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx := testContext(t)
+	for !is() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not in time", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

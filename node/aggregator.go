@@ -170,6 +170,9 @@ func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error)
 	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
 		return nil, err
 	}
+	if err := a.joinHaves(); err != nil {
+		return nil, err
+	}
 	a.follow(subs)
 	commits, err := a.subscribe(gossip.TopicCommit, v.Commit, 1024)
 	if err != nil {
@@ -278,6 +281,9 @@ func (a *Aggregator) applied(ap replica.Applied) {
 		a.noteStatement(&s)
 		a.learn(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
+		if s.Statement.Kind == protocol.KindCertificate {
+			a.announceStates()
+		}
 	}
 	a.report(e)
 	if len(e.Final) > 0 || len(e.Leaves) > 0 {

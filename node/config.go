@@ -19,6 +19,7 @@ type Config struct {
 	Listen   []string // multiaddrs; default: those of the last start, else loopback with any free port
 	Announce []string // multiaddrs to announce instead, such as a router's public address
 	Threads  int      // of the compute device; default 1
+	Up, Down float64  // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
 	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
@@ -40,11 +41,24 @@ func (c *Config) fill() error {
 	if c.Threads < 0 || c.Threads > 1024 {
 		return fmt.Errorf("node: %d threads, want 1 to 1024", c.Threads)
 	}
+	for _, rate := range []float64{c.Up, c.Down} {
+		if rate != 0 && !(rate >= minRate && rate <= maxRate) {
+			return fmt.Errorf("node: an upload or download limit of %g Mbit/s; want 0 for none, or %g to %g (--up, --down)", rate, minRate, maxRate)
+		}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return nil
 }
+
+// Bounds of Config.Up and Down in Mbit/s. Below, a piece of a blob would take longer than its fetcher waits.
+const (
+	minRate = 0.5
+	maxRate = 1e6
+)
+
+func bytesPerSecond(mbit float64) int64 { return int64(mbit * 1e6 / 8) }
 
 // Event is something that a person watching a run wants to see.
 type Event struct {

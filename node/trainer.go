@@ -119,6 +119,9 @@ func (t *Trainer) joinTopics() error {
 	if t.control, t.cert, subs, err = t.joinStatementTopics(v); err != nil {
 		return err
 	}
+	if err := t.joinHaves(); err != nil {
+		return err
+	}
 	t.follow(subs)
 	if t.commits, err = t.host.Join(gossip.TopicCommit, nil); err != nil {
 		return err
