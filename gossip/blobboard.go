@@ -9,6 +9,12 @@ import (
 	"drystone/protocol"
 )
 
+// A piece that comes within fastPiece is fast, one that takes more than slowPiece slow.
+const (
+	fastPiece = 600 * time.Millisecond
+	slowPiece = 1200 * time.Millisecond
+)
+
 // board is what a fetch knows: which pieces are here, which are under way from whom, and how many sources have each. The
 // fetch's mutex guards it.
 type board struct {
@@ -40,6 +46,17 @@ type source struct {
 	until  time.Time // it asked us to wait
 	misses int
 	counts bool // its pieces are in holders
+}
+
+// paced adapts the depth: more requests while pieces come fast, so that the path is full; fewer when they come slowly, for
+// then they wait for one another, and the last of them would be late.
+func (s *source) paced(took time.Duration) {
+	switch {
+	case took < fastPiece:
+		s.depth = min(s.depth+1, maxDepth)
+	case took > slowPiece:
+		s.depth = max(s.depth-1, 2)
+	}
 }
 
 // reset starts over with a size.

@@ -26,7 +26,7 @@ var (
 // Pace of a fetch.
 const (
 	maxFetchSources = 16 // asked at once; the others take the place of those that fail
-	maxDepth        = 6  // requests under way to one source
+	maxDepth        = 6  // requests under way to one source: as many as keep it busy, see paced
 	maxFails        = 64 // lines of an error
 	maxMisses       = 3  // times that a source may not have what it said it has
 	stallAfter      = 15 * time.Second
@@ -377,7 +377,7 @@ func (f *fetch) store(s *source, p proven, took time.Duration) {
 	if p.size != f.size {
 		return
 	}
-	s.depth = min(s.depth+1, maxDepth)
+	s.paced(took)
 	f.took(took)
 	if f.part != nil {
 		if err := f.part.Append(p.append(nil)); err != nil {

@@ -25,8 +25,11 @@ var homeLine = simnet.NodeBiDiLinkSettings{
 	Uplink:   simnet.LinkSettings{BitsPerSecond: 20e6},
 }
 
-// overSimnet runs QUIC over the simulated network.
-func overSimnet(network *simnet.Simnet) libp2p.Option {
+// overSimnet runs QUIC over the simulated network, on a home line.
+func overSimnet(network *simnet.Simnet) libp2p.Option { return overLine(network, homeLine) }
+
+// overLine runs QUIC over the simulated network.
+func overLine(network *simnet.Simnet, line simnet.NodeBiDiLinkSettings) libp2p.Option {
 	var own atomic.Pointer[net.IP]
 	start := func(life fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
 		cm, err := quicreuse.NewConnManager(reset, token, opts...)
@@ -39,7 +42,7 @@ func overSimnet(network *simnet.Simnet) libp2p.Option {
 		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return sourceIP{&own}, nil }),
 		quicreuse.OverrideListenUDP(func(_ string, addr *net.UDPAddr) (net.PacketConn, error) {
 			own.Store(&addr.IP)
-			return network.NewEndpoint(addr, homeLine), nil
+			return network.NewEndpoint(addr, line), nil
 		}))
 }
 

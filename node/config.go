@@ -78,6 +78,7 @@ type EventKind string
 // Kinds of events.
 const (
 	EventWaiting   EventKind = "waiting"   // for aggregators or peers
+	EventReady     EventKind = "ready"     // a trainer has what the next round needs
 	EventOpen      EventKind = "open"      // a round began
 	EventStep      EventKind = "step"      // a trainer did an inner step
 	EventTrained   EventKind = "trained"   // a trainer finished its steps

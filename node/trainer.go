@@ -77,6 +77,11 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 	}
 	t.serve()
 	if t.history.rounds() < t.spec.Train.Rounds {
+		if err := t.ready(ctx); err != nil {
+			return err
+		}
+	}
+	if t.history.rounds() < t.spec.Train.Rounds { // the run may have ended meanwhile
 		if err := t.join(ctx); err != nil {
 			return err
 		}
