@@ -42,7 +42,7 @@ type Config struct {
 
 	Logger *slog.Logger // default discards
 
-	options []libp2p.Option // tests: a simulated network in place of the real transports
+	Network libp2p.Option // QUIC over another network, such as a simulated one, in place of TCP and QUIC over the system's
 }
 
 // withDefaults returns cfg complete and checked.

@@ -4,39 +4,27 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/marcopolo/simnet"
 
+	"drystone/internal/simtest/simlink"
 	"drystone/protocol"
 )
 
 // sim is a simulated network in a fake clock, whose hosts have lines of their own.
 type sim struct {
 	t       *testing.T
-	network *simnet.Simnet
+	network *simlink.Network
 	hosts   []*Host
 }
 
-// access is an access line, in Mbit/s.
-func access(down, up float64) simnet.NodeBiDiLinkSettings {
-	return simnet.NodeBiDiLinkSettings{
-		Downlink: simnet.LinkSettings{BitsPerSecond: int(down * 1e6)},
-		Uplink:   simnet.LinkSettings{BitsPerSecond: int(up * 1e6)},
-	}
-}
-
-// inSim runs test in a bubble; latency is one way between two addresses.
-func inSim(t *testing.T, latency func(from, to net.IP) time.Duration, test func(s *sim)) {
+// inSim runs test in a bubble; latency is one way between two hosts, in the order of their start.
+func inSim(t *testing.T, latency func(from, to int) time.Duration, test func(s *sim)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &sim{t: t, network: &simnet.Simnet{LatencyFunc: func(p *simnet.Packet) time.Duration {
-			return latency(p.From.(*net.UDPAddr).IP, p.To.(*net.UDPAddr).IP)
-		}}}
-		s.network.Start()
+		s := &sim{t: t, network: simlink.New(latency)}
 		defer s.network.Close()
 		defer func() {
 			for _, h := range s.hosts {
@@ -49,19 +37,16 @@ func inSim(t *testing.T, latency func(from, to net.IP) time.Duration, test func(
 	})
 }
 
-func steady(d time.Duration) func(net.IP, net.IP) time.Duration {
-	return func(net.IP, net.IP) time.Duration { return d }
-}
-
 // host starts a host on a line.
 func (s *sim) host(at simnet.NodeBiDiLinkSettings, edit func(*Config)) *Host {
 	n := len(s.hosts)
+	place := s.network.Join(at)
 	cfg := Config{
 		Key:     protocol.DeriveKey(1, fmt.Sprint("sim", n)),
 		Run:     testRun,
-		Listen:  []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(n))},
+		Listen:  place.Listen,
 		Logger:  logTo(s.t, fmt.Sprint(n)),
-		options: []libp2p.Option{overLine(s.network, at)},
+		Network: place.Option,
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -115,9 +100,9 @@ func (s *sim) fetches(h *Host, blob []byte, from []protocol.PeerID, addrs []stri
 func joinTimes(t *testing.T, size int, up float64, latency time.Duration) (one, eight time.Duration) {
 	blob := randomBlob(1, size)
 	for _, n := range []int{1, 8} {
-		inSim(t, steady(latency), func(s *sim) {
-			ids, addrs := s.donors(n, access(100, up), blob)
-			took := s.fetches(s.host(access(100, up), nil), blob, ids, addrs, FetchOptions{})
+		inSim(t, simlink.Steady(latency), func(s *sim) {
+			ids, addrs := s.donors(n, simlink.Line(100, up), blob)
+			took := s.fetches(s.host(simlink.Line(100, up), nil), blob, ids, addrs, FetchOptions{})
 			if n == 1 {
 				one = took
 			} else {
@@ -163,9 +148,9 @@ func (r *resumable) Close() error { return nil }
 func TestFetchResumes(t *testing.T) {
 	blob := randomBlob(5, 20*pieceSize)
 	d := protocol.MerkleRoot(blob)
-	inSim(t, steady(20*time.Millisecond), func(s *sim) {
-		ids, addrs := s.donors(2, access(100, 20), blob)
-		h := s.host(access(100, 20), nil)
+	inSim(t, simlink.Steady(20*time.Millisecond), func(s *sim) {
+		ids, addrs := s.donors(2, simlink.Line(100, 20), blob)
+		h := s.host(simlink.Line(100, 20), nil)
 		s.connect(h, addrs)
 		var part resumable
 		opt := FetchOptions{Part: func() (PartStore, error) { return &part, nil }}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+
 	"drystone/gossip"
 	"drystone/protocol"
 	"drystone/trainer"
@@ -25,6 +27,8 @@ type Config struct {
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte
 	Log  *slog.Logger // default discards
+	// Network, if not nil, stands in place of the system's network, as in gossip.Config.
+	Network libp2p.Option
 	// OnListen, if not nil, is called once with the run link that leads here, as soon as the network is up.
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.

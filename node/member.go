@@ -127,7 +127,7 @@ func (m *member) listen(link gossip.Link) error {
 	host, err := gossip.New(gossip.Config{
 		Key: m.cfg.Key, Run: m.run, Listen: listen, Announce: m.cfg.Announce,
 		Bootstrap: m.others(link.Addrs), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
-		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down),
+		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down), Network: m.cfg.Network,
 	})
 	if err != nil {
 		return err
