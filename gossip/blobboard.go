@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"drystone/protocol"
@@ -42,7 +43,7 @@ type source struct {
 	have             // size 0 before it has answered
 	asked  time.Time // when it last said what it has
 	depth  int       // requests that may be under way
-	flying map[int]context.CancelFunc
+	flying map[int]*asked
 	until  time.Time // it asked us to wait
 	misses int
 	counts bool // its pieces are in holders
@@ -59,14 +60,28 @@ func (s *source) paced(took time.Duration) {
 	}
 }
 
+// asked is a request under way.
+type asked struct {
+	cancel context.CancelFunc
+	begun  atomic.Bool // its response has begun to come
+}
+
+// lose ends a request whose piece another source has brought. One that has had no answer at all goes on, to see whether the
+// source stalls.
+func (a *asked) lose() {
+	if a.begun.Load() {
+		a.cancel()
+	}
+}
+
 // reset starts over with a size.
 func (b *board) reset(size int64) {
 	n := pieces(size)
 	b.size, b.buf, b.paths = size, make([]byte, size), make([][]protocol.Digest, n)
 	b.got, b.done, b.flights, b.holders = 0, 0, make([]flight, n), make([]int, n)
 	for _, s := range b.sources {
-		for _, cancel := range s.flying {
-			cancel()
+		for _, a := range s.flying {
+			a.cancel()
 		}
 		s.counts = false
 	}
@@ -81,8 +96,8 @@ func (b *board) put(p proven) {
 	b.got++
 	b.done += int64(len(p.data))
 	for _, s := range b.sources {
-		if cancel := s.flying[p.index]; cancel != nil {
-			cancel()
+		if a := s.flying[p.index]; a != nil {
+			a.lose()
 		}
 	}
 }
@@ -141,8 +156,8 @@ func (b *board) choose(s *source) (int, bool) {
 	return best, best >= 0
 }
 
-// pick chooses a piece for s and marks it as under way.
-func (f *fetch) pick(ctx context.Context, s *source) (piece context.Context, cancel context.CancelFunc, i int, ok bool) {
+// pick chooses a piece for s and marks it as under way. The request's context outlives the fetch: see asked.
+func (f *fetch) pick(s *source) (ctx context.Context, a *asked, i int, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.size == 0 || s.size != f.size || len(s.flying) >= s.depth || f.active >= f.most || time.Now().Before(s.until) || f.sources[s.id] != s {
@@ -151,13 +166,30 @@ func (f *fetch) pick(ctx context.Context, s *source) (piece context.Context, can
 	if i, ok = f.choose(s); !ok {
 		return nil, nil, 0, false
 	}
-	piece, cancel = context.WithCancel(ctx)
-	s.flying[i] = cancel
+	a = &asked{}
+	ctx, a.cancel = context.WithCancel(f.h.ctx)
+	s.flying[i] = a
 	f.active++
 	if f.flights[i].n++; f.flights[i].n == 1 {
 		f.flights[i].since = time.Now()
 	}
-	return piece, cancel, i, true
+	return ctx, a, i, true
+}
+
+// end lets no request write any more. Those that have had no answer yet go on, unless the fetch was cut off.
+func (f *fetch) end(cut bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	for _, s := range f.sources {
+		for _, a := range s.flying {
+			if cut {
+				a.cancel()
+			} else {
+				a.lose()
+			}
+		}
+	}
 }
 
 // land ends a request and reports whether its piece is here already or no longer wanted.
@@ -166,7 +198,7 @@ func (f *fetch) land(s *source, i int) bool {
 	defer f.mu.Unlock()
 	delete(s.flying, i)
 	f.active--
-	if s.size != f.size || i >= len(f.paths) {
+	if f.over || s.size != f.size || i >= len(f.paths) {
 		return true
 	}
 	f.flights[i].n = max(f.flights[i].n-1, 0)

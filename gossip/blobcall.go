@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"drystone/protocol"
@@ -12,8 +13,8 @@ import (
 const setupTime = dialTimeout + stallAfter
 
 // callSlowly is a call whose response comes at the rate that Config.Down allows and may take Config.CallTimeout, but whose
-// peer must keep sending: ErrStalled if it does not.
-func (h *Host) callSlowly(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
+// peer must keep sending: ErrStalled if it does not. begun, if not nil, is set when the first byte comes.
+func (h *Host) callSlowly(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int, begun *atomic.Bool) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	setup := time.AfterFunc(setupTime, func() { cancel(context.DeadlineExceeded) })
@@ -23,6 +24,11 @@ func (h *Host) callSlowly(ctx context.Context, to protocol.PeerID, name string, 
 		watch := time.AfterFunc(stallAfter, func() { cancel(ErrStalled) })
 		watch.Stop()
 		return limitedReader{ctx: ctx, r: r, limit: h.blobs.down, watch: watch,
-			moved: func(n int) { h.blobs.received.Add(uint64(n)) }}
+			moved: func(n int) {
+				h.blobs.received.Add(uint64(n))
+				if begun != nil {
+					begun.Store(true)
+				}
+			}}
 	})
 }

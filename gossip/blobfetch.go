@@ -116,6 +116,7 @@ type fetch struct {
 	known    map[protocol.PeerID]bool // every source that was ever named
 	fails    []error
 	part     PartStore
+	over     bool      // nothing is written any more
 	firstHad time.Time // when the first source said a size
 	moved    time.Time // when the last piece came
 }
@@ -148,7 +149,8 @@ func (f *fetch) add(from []protocol.PeerID) {
 	})
 }
 
-// run fetches. It returns after every goroutine that it started has ended.
+// run fetches. It returns after every goroutine that it started has ended, but for requests that had no answer yet: those end
+// with one, after stallAfter, or with the host, and change nothing.
 func (f *fetch) run(ctx context.Context) (data []byte, err error) {
 	if f.opt.Size > f.limit {
 		return nil, fmt.Errorf("%d bytes, limit %d: %w", f.opt.Size, f.limit, ErrTooLarge)
@@ -164,6 +166,7 @@ func (f *fetch) run(ctx context.Context) (data []byte, err error) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
+	defer func() { f.end(err != nil) }()
 	for asked := time.Now(); ; {
 		changed := f.changed.changed()
 		if f.opt.More != nil && time.Since(asked) >= pollHave {
@@ -175,7 +178,7 @@ func (f *fetch) run(ctx context.Context) (data []byte, err error) {
 			return f.buf, err
 		}
 		for _, s := range started {
-			workers.Go(func() { f.draw(work, s, &workers) })
+			workers.Go(func() { f.draw(work, s) })
 		}
 		if !sleep(ctx, changed, fetchTick) {
 			return nil, context.Cause(ctx)
@@ -210,7 +213,7 @@ func (f *fetch) look() (started []*source, over bool, err error) {
 			break // as long as there are others
 		}
 		f.reserve = f.reserve[1:]
-		s := &source{id: p, depth: 2, flying: map[int]context.CancelFunc{}}
+		s := &source{id: p, depth: 2, flying: map[int]*asked{}}
 		f.sources[p] = s
 		started = append(started, s)
 	}
@@ -267,7 +270,7 @@ func (f *fetch) settle() {
 }
 
 // draw fetches pieces from one source until all is here or the source fails.
-func (f *fetch) draw(ctx context.Context, s *source, workers *sync.WaitGroup) {
+func (f *fetch) draw(ctx context.Context, s *source) {
 	for ctx.Err() == nil {
 		changed := f.changed.changed()
 		if f.due(s) {
@@ -279,14 +282,18 @@ func (f *fetch) draw(ctx context.Context, s *source, workers *sync.WaitGroup) {
 			continue
 		}
 		for {
-			piece, cancel, i, ok := f.pick(ctx, s)
+			piece, a, i, ok := f.pick(s)
 			if !ok {
 				break
 			}
-			workers.Go(func() {
-				defer cancel()
-				f.request(piece, s, i)
-			})
+			if !f.h.begin() {
+				return
+			}
+			go func() {
+				defer f.h.tasks.Done()
+				defer a.cancel()
+				f.request(piece, s, a, i)
+			}()
 		}
 		if f.gone(s) {
 			return
@@ -297,7 +304,7 @@ func (f *fetch) draw(ctx context.Context, s *source, workers *sync.WaitGroup) {
 
 // ask asks a source what it has.
 func (f *fetch) ask(ctx context.Context, s *source) error {
-	resp, err := f.h.callSlowly(ctx, s.id, haveCall, f.d[:], maxHave)
+	resp, err := f.h.callSlowly(ctx, s.id, haveCall, f.d[:], maxHave, nil)
 	if err != nil {
 		return err
 	}
@@ -327,11 +334,14 @@ func (f *fetch) learn(s *source, h have) error {
 }
 
 // request fetches one piece.
-func (f *fetch) request(ctx context.Context, s *source, i int) {
+func (f *fetch) request(ctx context.Context, s *source, a *asked, i int) {
 	began := time.Now()
-	r, err := f.askPiece(ctx, s, i)
+	r, err := f.askPiece(ctx, s, a, i)
 	defer f.changed.fire()
 	if f.land(s, i) { // another source was faster
+		if errors.Is(err, ErrStalled) {
+			f.h.blobs.conduct.blame(s.id, pointsStalled)
+		}
 		return
 	}
 	var remote *RemoteError
@@ -349,8 +359,8 @@ func (f *fetch) request(ctx context.Context, s *source, i int) {
 	}
 }
 
-func (f *fetch) askPiece(ctx context.Context, s *source, i int) (pieceReply, error) {
-	resp, err := f.h.callSlowly(ctx, s.id, pieceCall, encodePieceRequest(f.d, i), maxPieceReply)
+func (f *fetch) askPiece(ctx context.Context, s *source, a *asked, i int) (pieceReply, error) {
+	resp, err := f.h.callSlowly(ctx, s.id, pieceCall, encodePieceRequest(f.d, i), maxPieceReply, &a.begun)
 	if err != nil {
 		return pieceReply{}, err
 	}
@@ -448,8 +458,8 @@ func (f *fetch) fail(ctx context.Context, s *source, err error) {
 	}
 	f.uncount(s)
 	delete(f.sources, s.id)
-	for _, cancel := range s.flying {
-		cancel()
+	for _, a := range s.flying {
+		a.cancel()
 	}
 	if len(f.fails) < maxFails {
 		f.fails = append(f.fails, fmt.Errorf("%s: %w", s.id.Short(), err))

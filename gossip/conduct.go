@@ -15,7 +15,7 @@ import (
 // nor served any.
 const (
 	pointsLied    = 100 // data that does not match the digest, a malformed answer
-	pointsStalled = 25  // a request or a response that stopped moving
+	pointsStalled = 30  // a request or a response that stopped moving
 	pointsMissing = 5   // a piece that it said it had
 	shunAt        = 50
 	conductHalf   = 2 * time.Minute
@@ -90,3 +90,6 @@ func (c *conduct) count() int {
 	}
 	return n
 }
+
+// Shuns reports whether a peer is shunned for its conduct in the blob exchange: see the package comment on scores.
+func (h *Host) Shuns(p protocol.PeerID) bool { return h.blobs.conduct.shunned(p) }

@@ -61,7 +61,7 @@
 // Gossipsub's score of a neighbour (GossipSub v1.1, "Peer scoring") is the sum of three things: ten times the square of the
 // messages that it forwarded and that were rejected, which decays by a twentieth every second; broken promises of
 // gossip beyond six, ten times their square; and the points of its conduct in the blob exchange (100 for data that does not
-// match its digest or a malformed answer, 25 for a stalled stream, 5 for a piece promised and not there), which halve in two
+// match its digest or a malformed answer, 30 for a stalled stream, 5 for a piece promised and not there), which halve in two
 // minutes. Below -50 it hears no gossip, below -100 it is sent no own messages, below -200 nothing of it is read. From 50
 // points of misconduct on it is not served blobs, and asked for them only if nobody else has any. What cannot be judged yet
 // costs nothing (Later, Ignore); delivery quotas are off, because trainers publish and forward nothing, and so is colocation,
@@ -73,5 +73,6 @@
 //	discovery, records   one each per host; started by New, ended by Close; discovery waits for the dials that it starts
 //	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
 //	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
-//	fetch workers        one per source and one per piece under way; started by Fetch, ended before it returns
+//	fetch workers        one per source; started by Fetch, ended before it returns
+//	piece requests       one per piece under way; ended by its answer, another source's, 15 s without a byte, or Close
 package gossip

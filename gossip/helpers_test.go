@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,9 @@ import (
 
 	"drystone/protocol"
 )
+
+// long runs what takes minutes: go test ./gossip -long
+var long = flag.Bool("long", false, "run the long tests")
 
 // testTimeout bounds waiting for something that must happen; no test waits for it to pass.
 const testTimeout = 60 * time.Second

@@ -119,7 +119,7 @@ func TestDonorsAddUp(t *testing.T) {
 		t.Skip("simulated transfers take seconds of processor time")
 	}
 	one, eight := joinTimes(t, 44e6, 20, 50*time.Millisecond)
-	t.Logf("44 MB at 100 Mbit/s from donors with 20 Mbit/s up: 1 in %v, 8 in %v, %.1f times as fast", one, eight, one.Seconds()/eight.Seconds())
+	t.Logf("figure join-donors|8 donors against 1|%.2f|%.1f s from 1, %.1f s from 8", one.Seconds()/eight.Seconds(), one.Seconds(), eight.Seconds())
 	if one < 4*eight {
 		t.Error("want 4 times")
 	}

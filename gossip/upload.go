@@ -48,10 +48,10 @@ func newUploads(limit int64) *uploads {
 }
 
 // enter waits for a slot; the caller calls leave after the upload. If the queue is too long it says instead when to ask
-// again.
+// again. While a slot is free, those that wait are of peers that have their share of slots.
 func (u *uploads) enter(ctx context.Context, p protocol.PeerID) (wait time.Duration, err error) {
 	u.mu.Lock()
-	if u.queued == 0 && u.n < u.slots && u.active[p] < uploadPeer {
+	if u.n < u.slots && u.active[p] < uploadPeer {
 		u.take(p)
 		u.mu.Unlock()
 		return 0, nil
