@@ -50,7 +50,7 @@ type PartStore interface {
 type FetchOptions struct {
 	Size     int64                                   // of the blob in bytes, if the caller knows it: then nobody can lie about it
 	Part     func() (PartStore, error)               // opens what was fetched before; nil keeps nothing
-	More     func() []protocol.PeerID                // asked every second for sources that have appeared since
+	More     func() []protocol.PeerID                // asked every second, and before giving up, for further sources
 	Progress func(done, total int64)                 // bytes verified, and bytes in all
 	Blame    func(source protocol.PeerID, err error) // a source failed; ErrBadBlob if it lied, ErrStalled if it stalled
 }
@@ -167,6 +167,7 @@ func (f *fetch) run(ctx context.Context) (data []byte, err error) {
 	defer workers.Wait()
 	defer cancel()
 	defer func() { f.end(err != nil) }()
+	last := false // it has asked for more sources because none was left
 	for asked := time.Now(); ; {
 		changed := f.changed.changed()
 		if f.opt.More != nil && time.Since(asked) >= pollHave {
@@ -174,6 +175,11 @@ func (f *fetch) run(ctx context.Context) (data []byte, err error) {
 			asked = time.Now()
 		}
 		started, over, err := f.look()
+		if over && err != nil && f.opt.More != nil && !last {
+			last = true
+			f.add(f.opt.More())
+			continue
+		}
 		if over {
 			return f.buf, err
 		}

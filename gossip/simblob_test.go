@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,15 @@ type sim struct {
 	t       *testing.T
 	network *simlink.Network
 	hosts   []*Host
+	counts  []*atomic.Int64
+}
+
+// bytes returns what each host has sent and received.
+func (s *sim) bytes() (out []int64) {
+	for _, c := range s.counts {
+		out = append(out, c.Load())
+	}
+	return out
 }
 
 // inSim runs test in a bubble; latency is one way between two hosts, in the order of their start.
@@ -55,7 +65,7 @@ func (s *sim) host(at simnet.NodeBiDiLinkSettings, edit func(*Config)) *Host {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.hosts = append(s.hosts, h)
+	s.hosts, s.counts = append(s.hosts, h), append(s.counts, place.Bytes)
 	return h
 }
 

@@ -60,6 +60,7 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 }
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}

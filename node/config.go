@@ -29,6 +29,7 @@ type Config struct {
 	Log  *slog.Logger // default discards
 	// Network, if not nil, stands in place of the system's network, as in gossip.Config.
 	Network libp2p.Option
+	peers   int // connections to aim for; 0 for gossip's default
 	// OnListen, if not nil, is called once with the run link that leads here, as soon as the network is up.
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.

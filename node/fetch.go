@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"drystone/gossip"
@@ -42,15 +43,15 @@ func (m *member) get(ctx context.Context, d protocol.Digest, limit, size int64, 
 		m.cfg.Log.Warn("fetching a damaged blob again", "blob", d.Short(), "err", err)
 	}
 	from := func() []protocol.PeerID {
-		ids := sources()
-		if m.haves != nil {
-			ids = append(ids, m.haves.Providers(d)...)
+		if m.haves == nil {
+			return sources()
 		}
-		return ids
+		return slices.Concat(sources(), m.haves.Providers(d))
 	}
+	more := func() []protocol.PeerID { return slices.Concat(from(), m.host.Peers()) } // a newcomer has heard no announcement yet
 	var once sync.Once
 	opt := gossip.FetchOptions{
-		Size: size, More: from,
+		Size: size, More: more,
 		Part:     func() (gossip.PartStore, error) { return m.blobs.OpenPart(d) },
 		Progress: func(int64, int64) { once.Do(func() { m.announce(d) }) },
 	}

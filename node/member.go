@@ -128,6 +128,7 @@ func (m *member) listen(link gossip.Link) error {
 		Key: m.cfg.Key, Run: m.run, Listen: listen, Announce: m.cfg.Announce,
 		Bootstrap: m.others(link.Addrs), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
 		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down), Network: m.cfg.Network,
+		Peers: m.cfg.peers,
 	})
 	if err != nil {
 		return err

@@ -91,7 +91,11 @@ func TestSimulatedRun(t *testing.T) {
 			if err != nil || got != last {
 				t.Errorf("trainer %d ends with %s, %v, want %s", i, got.Short(), err, last.Short())
 			}
+			if _, err := tr.vector(t.Context(), last, tr.params, tr.councilPeers); err != nil {
+				t.Error(err)
+			}
 		}
+		checkServed(t, r, last)
 		for round := range uint32(rounds) {
 			set, _, err := statementOf[protocol.RevealSet](r.Trainers[0].history, protocol.KindRevealSet, round)
 			if err != nil || len(set.Set) != trainers {
@@ -99,4 +103,39 @@ func TestSimulatedRun(t *testing.T) {
 			}
 		}
 	})
+}
+
+// checkServed fetches a state that no aggregator gives any more: whoever fetched it serves it, also to a peer that came later
+// than every announcement of it.
+func checkServed(t *testing.T, r *simRun, root protocol.Digest) {
+	t.Helper()
+	for _, a := range r.Aggregators {
+		a.host.Handle("blob/have", 32, func(context.Context, protocol.PeerID, []byte) ([]byte, error) {
+			return nil, gossip.Errorf(gossip.CodeNotFound, "not any more")
+		})
+	}
+	c := Config{Key: protocol.DeriveKey(21, "reader"), Dir: filepath.Join(r.cfg.Dir, "reader")}
+	r.place(&c)
+	var m member
+	defer func() {
+		if err := m.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := m.open(t.Context(), c, r.Link, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.catchUp(t.Context(), linkPeers(r.Link)); err != nil {
+		t.Fatal(err)
+	}
+	err := retry(t.Context(), time.Second, func() error { // until discovery has found a trainer
+		_, err := m.vector(t.Context(), root, m.params, m.councilPeers)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(m.path("blobs", "parts", "*")); err != nil || len(left) > 0 {
+		t.Errorf("parts left: %v, %v", left, err)
+	}
 }

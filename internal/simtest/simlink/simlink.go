@@ -64,6 +64,7 @@ type Place struct {
 	Number int
 	Listen []string      // the address to listen on
 	Option libp2p.Option // QUIC over the network, in place of the real one
+	Bytes  *atomic.Int64 // of all packets that the host has sent and received
 }
 
 // Join makes a place for one host. A host that is restarted needs a new one.
@@ -73,10 +74,11 @@ func (n *Network) Join(line simnet.NodeBiDiLinkSettings) Place {
 	n.n++
 	n.mu.Unlock()
 	ip := net.IPv4(11, byte(i>>16), byte(i>>8), byte(i))
-	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(line)}
+	bytes := new(atomic.Int64)
+	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(line, bytes), Bytes: bytes}
 }
 
-func (n *Network) option(line simnet.NodeBiDiLinkSettings) libp2p.Option {
+func (n *Network) option(line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64) libp2p.Option {
 	var own atomic.Pointer[net.IP]
 	start := func(life fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
 		cm, err := quicreuse.NewConnManager(reset, token, opts...)
@@ -91,8 +93,26 @@ func (n *Network) option(line simnet.NodeBiDiLinkSettings) libp2p.Option {
 			own.Store(&addr.IP)
 			n.mu.Lock() // simnet's own list of links is not guarded
 			defer n.mu.Unlock()
-			return n.net.NewEndpoint(addr, line), nil
+			return counted{n.net.NewEndpoint(addr, line), bytes}, nil
 		}))
+}
+
+// counted counts the bytes of a host's packets.
+type counted struct {
+	*simnet.SimConn
+	bytes *atomic.Int64
+}
+
+func (c counted) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := c.SimConn.ReadFrom(p)
+	c.bytes.Add(int64(n))
+	return n, from, err
+}
+
+func (c counted) WriteTo(p []byte, to net.Addr) (int, error) {
+	n, err := c.SimConn.WriteTo(p, to)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 type sourceIP struct{ own *atomic.Pointer[net.IP] }
