@@ -176,6 +176,14 @@ var scenarios = []scenario{
 		p.try(p.order(protocol.ActionResume, 3, -1, -1))
 		p.work()
 	}},
+	{"stop while the council changes", twoRounds, func(p *play) {
+		p.control(protocol.ActionAdd, 4, -1)
+		p.control(protocol.ActionStop, -1, -1) // the Council under signature is finished, and its set signs the End
+		p.work()
+		if v := p.m.View(); v.Phase != aggregate.PhaseFinished || len(v.Council.Members) != 5 {
+			p.Fatalf("%s, council of %d", v.Phase, len(v.Council.Members))
+		}
+	}},
 	{"council changes", func(s *protocol.RunSpec) { s.Payout.EpochRounds = 1 }, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()

@@ -151,6 +151,10 @@ func (a *Aggregator) takePart() error {
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
 			VerifyRotation: verifyRotation(deployment), VerifyPossession: verify.VerifyPossession,
+			VerifyNote: func(signer protocol.PeerID, note []byte) error {
+				_, err := verify.OpenNote(note, a.run, signer)
+				return err
+			},
 		},
 	})
 	if err != nil {
