@@ -219,6 +219,19 @@ var scenarios = []scenario{
 		p.commit(2)
 		p.rounds(9, 0, 1, 2)
 	}},
+	{"aggregator signs twice", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		open := p.m.Duties(p.w.Aggs[1].ID())[0].(aggregate.DutySign).Statement
+		other := protocol.NewStatement(p.w.Run, 0, open.Prev, protocol.Open{Model: protocol.Hash("another model"), Roster: []protocol.PeerID{}})
+		p.try(p.w.Cosign(p.w.Aggs[1], other)) // it signed nothing else yet
+		p.must(p.w.Cosign(p.w.Aggs[1], open))
+		p.must(p.w.Cosign(p.w.Aggs[1], other))
+		p.try(p.w.Cosign(p.w.Aggs[1], other))
+		p.work()
+		p.must(p.w.Cosign(p.w.Aggs[0], other)) // the Open is final
+		p.try(p.w.Cosign(p.w.Aggs[3], other))  // and has no signature of this one
+		p.rounds(9, 0, 1, 2)
+	}},
 	{"late reveal", twoRounds, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()
