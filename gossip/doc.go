@@ -27,7 +27,19 @@
 //	calls outward               8 per peer, 256 overall; more wait
 //	connections                 trimmed to Config.Peers from twice that; libp2p's resource manager above it
 //	peer exchange               32 signed records of 2 KiB and 16 addresses
+//	address book                128 signed records, in Config.Book
+//	DHT                         20 peers a bucket; 256 records of members for half an hour, of no other key; lookups of 20 s
+//	local network               16 found peers waiting to be dialled
+//	relay                       64 places, 8 per IP address, 4 connections each, of 16 MiB each way and 10 minutes
 //	blob                        4 GiB; ranges of 512 KiB; 8 MiB of leaf hashes cached
+//
+// # Discovery and reach
+//
+// Peers are found through the addresses of Config.Bootstrap, peer exchange with neighbours, the address book of earlier
+// starts, a Kademlia DHT of the run's own, and multicast DNS on the local network. A host that listens on loopback only opens
+// connections and is reached by nobody (ReachOut). Beyond that AutoNAT finds out whether others can dial it: a public host
+// serves the DHT and relays within the bounds above; a private one holds places at two relays, and a connection through a
+// relay is replaced by a direct one where a hole can be punched (DCUtR, over QUIC). Gossip does not go through relays, calls do.
 //
 // # Wire formats
 //
@@ -49,6 +61,8 @@
 //
 //	libp2p, gossipsub    many; started by New, ended by Close
 //	discovery, records   one each per host; started by New, ended by Close; discovery waits for the dials that it starts
+//	reach, lookup, lan   the same; lan only beyond loopback
+//	DHT                  its own; started by New, ended by Close
 //	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
 //	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
 //	fetch workers        two per source, at most sixteen; started by Fetch, ended before it returns

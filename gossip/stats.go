@@ -11,11 +11,21 @@ type Stats struct {
 	Dropped uint64 // messages that came faster than they could be validated
 	Lost    uint64 // deliveries to subscriptions whose buffer was full
 	Held    int    // bytes held now by the verdict Later, each message counted as at least 128 KiB
+
+	Reach     Reach  // how others reach this host, as far as it knows
+	Relayed   int    // peers connected now through a relay alone
+	Relays    int    // relays now that lead to this host
+	Punched   uint64 // holes punched, or relayed connections replaced by direct ones
+	Unpunched uint64 // holes that could not be punched
+	Members   int    // reachable members that the DHT named at the last lookup
+	Table     int    // peers in the DHT's routing table
+	Known     int    // peers in the address book
 }
 
 // Stats returns the host's counts.
 func (h *Host) Stats() Stats {
 	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size()}
+	h.reachStats(&s)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.topics {

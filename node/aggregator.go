@@ -60,6 +60,9 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 }
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	if cfg.Reach == "" || cfg.Reach == gossip.ReachAuto {
+		cfg.Reach = gossip.ReachPublic // the Genesis tells everyone its addresses
+	}
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}

@@ -38,10 +38,10 @@ func Dial(ctx context.Context, link gossip.Link, log *slog.Logger) (*Client, err
 	c := &Client{dir: dir}
 	err = c.open(ctx, Config{Key: key, Dir: dir, Log: log}, link, nil)
 	if err == nil {
-		err = c.host.Connect(ctx, link.Addrs)
+		err = c.enter(ctx, link)
 	}
 	if err == nil {
-		err = c.catchUp(ctx, linkPeers(link))
+		err = c.catchUp(ctx, c.entrances(link))
 	}
 	if err == nil && c.history.length() == 0 {
 		err = fmt.Errorf("run %s is still gathering its aggregators; try again when it is founded", link.Run.Short())

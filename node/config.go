@@ -15,10 +15,13 @@ import (
 // Config is what every role of a run needs.
 type Config struct {
 	Key      protocol.Key
-	Dir      string   // data directory, for this process alone
-	Listen   []string // multiaddrs; default: those of the last start, else loopback with any free port
-	Announce []string // multiaddrs to announce instead, such as a router's public address
-	Threads  int      // of the compute device; default 1
+	Dir      string       // data directory, for this process alone
+	Listen   []string     // multiaddrs; default: those of the last start, else loopback with any free port
+	Announce []string     // multiaddrs to announce instead, such as a router's public address
+	Peers    []string     // multiaddrs ending in /p2p/ID of members known besides those of the run link
+	Reach    gossip.Reach // how others can reach this peer; default ReachPublic for aggregators, else ReachAuto
+	NoLAN    bool         // stay silent on the local network
+	Threads  int          // of the compute device; default 1
 	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
