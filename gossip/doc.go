@@ -30,6 +30,7 @@
 //	address book                128 signed records, in Config.Book
 //	DHT                         20 peers a bucket; 256 records of members for half an hour, of no other key; lookups of 20 s
 //	local network               16 found peers waiting to be dialled
+//	probes answered             1 MiB each way, 8 MiB a minute for a peer and 32 MiB for all, 4096 peers a minute
 //	relay                       64 places, 8 per IP address, 4 connections each, of 16 MiB each way and 10 minutes
 //	blob                        4 GiB; ranges of 512 KiB; 8 MiB of leaf hashes cached
 //
@@ -54,8 +55,8 @@
 //	response    | code | length u32   | length bytes  |     code 0: the response; else one line of UTF-8, at most 512 bytes
 //	            +------+--------------+===============+
 //
-// with big-endian numbers, one call per stream. blobserve.go draws the calls of the blob exchange, discover.go that of
-// peer exchange, link.go the run link.
+// with big-endian numbers, one call per stream. blobserve.go draws the calls of the blob exchange, records.go that of
+// peer exchange, probe.go that which measures the way to a peer, link.go the run link.
 //
 // # Goroutines
 //

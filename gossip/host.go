@@ -47,6 +47,7 @@ type Host struct {
 	saved   *addressBook
 	finder  *finder
 	reach   reaching
+	probes  probeBudget
 
 	mu     sync.Mutex
 	closed bool
@@ -107,6 +108,7 @@ func (h *Host) start(boot []peer.AddrInfo) error {
 		return err
 	}
 	h.Handle(peersCall, 0, h.servePeers)
+	h.Handle(probeCall, 4+maxProbe, h.serveProbe)
 	h.lib.Network().Notify(h.watchLinks())
 	if h.finder, err = h.newFinder(); err != nil {
 		return err

@@ -23,7 +23,11 @@ func (m *member) enter(ctx context.Context, link gossip.Link) error {
 	if err == nil {
 		return nil
 	}
-	wait, cancel := context.WithTimeout(ctx, enterFor)
+	patience := enterFor
+	if len(m.cfg.Peers) == 0 && len(m.cfg.Listen) == 0 && m.host.Stats().Known == 0 {
+		patience = 0 // nobody could come
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for len(m.host.Peers()) == 0 {
 		if !waitFor(wait, 100*time.Millisecond) {

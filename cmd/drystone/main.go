@@ -37,6 +37,7 @@ type commands struct {
 	Proof     proofCmd     `cmd:"" help:"Fetch the proof of a contribution."`
 	Audit     auditCmd     `cmd:"" help:"Check a proof, offline."`
 	Claim     claimCmd     `cmd:"" help:"Have earnings paid out on the chain."`
+	Doctor    doctorCmd    `cmd:"" help:"Examine this machine and its way to a run: ports, NAT, clock, bandwidth, disk, memory, processor."`
 	Bench     benchCmd     `cmd:"" help:"Measure how fast this machine trains."`
 	Export    exportCmd    `cmd:"" help:"Write the model as safetensors."`
 	Key       keyCmd       `cmd:"" help:"Make and show keys."`
