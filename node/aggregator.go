@@ -163,6 +163,7 @@ func (a *Aggregator) takePart() error {
 		}
 	})
 	a.spawn(a.work)
+	a.watchNetwork()
 	return nil
 }
 
@@ -384,10 +385,12 @@ type Status struct {
 	Rounds uint32           `json:"rounds"`
 	Leader *protocol.PeerID `json:"leader,omitempty"`
 	View   aggregate.View   `json:"state"`
+	// Network is how the answering aggregator sees it.
+	Network Network `json:"network"`
 }
 
 func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view()}
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view(), Network: a.network()}
 	if id, ok := a.replica.Leader(); ok {
 		s.Leader = &id
 	}

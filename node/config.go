@@ -31,6 +31,8 @@ type Config struct {
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
 	OnEvent func(Event)
+
+	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }
 
 func (c *Config) fill() error {
@@ -42,6 +44,9 @@ func (c *Config) fill() error {
 	}
 	if c.Threads < 0 || c.Threads > 1024 {
 		return fmt.Errorf("node: %d threads, want 1 to 1024", c.Threads)
+	}
+	if c.lookEvery == 0 {
+		c.lookEvery = watchEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -80,6 +85,7 @@ const (
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
+	EventSplit     EventKind = "split"     // the network looks split or this machine cut off, or that is over
 	EventFew       EventKind = "few"       // a round has too few contributors for a merge rule to protect it
 )
 

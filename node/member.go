@@ -29,6 +29,7 @@ type member struct {
 	host    *gossip.Host
 	blobs   *durable.Store
 	history *history
+	trouble trouble
 	unlock  func() error
 
 	device    *trainer.Device
@@ -197,6 +198,7 @@ func (m *member) fetchSpec(ctx context.Context, link gossip.Link) ([]byte, error
 // serveBasics answers what every member answers: the spec, the statement chain, blobs.
 func (m *member) serveBasics() {
 	m.host.ServeBlobs(m.blobs)
+	m.serveHead()
 	m.host.Handle(callSpec, 0, func(context.Context, protocol.PeerID, []byte) ([]byte, error) {
 		return protocol.Encode(m.spec)
 	})

@@ -84,6 +84,7 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return convicted(s)
 	}
 	t.spawn(t.work)
+	t.watchNetwork()
 	return nil
 }
 
