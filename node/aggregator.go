@@ -65,6 +65,10 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 }
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
+	if cfg.Reach == "" || cfg.Reach == gossip.ReachAuto {
+		cfg.Reach = gossip.ReachPublic // the Genesis tells everyone its addresses
+	}
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}
@@ -175,6 +179,7 @@ func (a *Aggregator) takePart() error {
 		case <-ctx.Done():
 		}
 	})
+	a.watchNetwork()
 	return nil
 }
 
@@ -193,6 +198,9 @@ func (a *Aggregator) certifiedCouncil() (ids []protocol.PeerID) {
 func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
 	var subs []*gossip.Subscription
 	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
+		return nil, err
+	}
+	if err := a.joinHaves(); err != nil {
 		return nil, err
 	}
 	a.follow(subs)
@@ -297,6 +305,9 @@ func (a *Aggregator) applied(ap replica.Applied) {
 		a.noteStatement(&s)
 		a.learn(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
+		if s.Statement.Kind == protocol.KindCertificate {
+			a.announceStates()
+		}
 	}
 	a.report(e)
 	if len(e.Final) > 0 || len(e.Leaves) > 0 {
@@ -426,10 +437,12 @@ type Status struct {
 	Rounds uint32           `json:"rounds"`
 	Leader *protocol.PeerID `json:"leader,omitempty"`
 	View   aggregate.View   `json:"state"`
+	// Network is how the answering aggregator sees it.
+	Network Network `json:"network"`
 }
 
 func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view()}
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view(), Network: a.network()}
 	if id, ok := a.replica.Leader(); ok {
 		s.Leader = &id
 	}

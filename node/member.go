@@ -29,6 +29,8 @@ type member struct {
 	host    *gossip.Host
 	blobs   *durable.Store
 	history *history
+	haves   *gossip.Haves // nil for who only looks
+	trouble trouble
 	unlock  func() error
 
 	device    *trainer.Device
@@ -125,7 +127,10 @@ func (m *member) listen(link gossip.Link) error {
 	}
 	host, err := gossip.New(gossip.Config{
 		Key: m.cfg.Key, Run: m.run, Listen: listen, Announce: m.cfg.Announce,
-		Bootstrap: m.others(link.Addrs), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
+		Bootstrap: append(m.others(link.Addrs), m.others(m.cfg.Peers)...),
+		Reach:     m.cfg.Reach, NoLAN: m.cfg.NoLAN, Book: m.path("peers"), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
+		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down), Network: m.cfg.Network,
+		Peers: m.cfg.peers,
 	})
 	if err != nil {
 		return err
@@ -179,15 +184,11 @@ func (m *member) loadSpec(ctx context.Context, link gossip.Link) error {
 }
 
 func (m *member) fetchSpec(ctx context.Context, link gossip.Link) ([]byte, error) {
-	peers := linkPeers(link)
-	if len(peers) == 0 {
-		return nil, fmt.Errorf("run link of %s names no peer", m.run.Short())
+	if err := m.enter(ctx, link); err != nil {
+		return nil, err
 	}
-	if err := m.host.Connect(ctx, m.others(link.Addrs)); err != nil {
-		return nil, fmt.Errorf("no peer of the run link answers; is it current, and is the launcher up? %w", err)
-	}
-	var last error
-	for _, p := range peers {
+	last := errors.New("nobody to ask")
+	for _, p := range m.entrances(link) {
 		data, err := m.host.Call(ctx, p, callSpec, nil, protocol.MaxSpec)
 		if err == nil {
 			return data, nil
@@ -200,6 +201,7 @@ func (m *member) fetchSpec(ctx context.Context, link gossip.Link) ([]byte, error
 // serveBasics answers what every member answers: the spec, the statement chain, blobs.
 func (m *member) serveBasics() {
 	m.host.ServeBlobs(m.blobs)
+	m.serveHead()
 	m.host.Handle(callSpec, 0, func(context.Context, protocol.PeerID, []byte) ([]byte, error) {
 		return protocol.Encode(m.spec)
 	})
@@ -236,38 +238,6 @@ func (m *member) loadData(ctx context.Context, sources func() []protocol.PeerID)
 	m.device, err = trainer.NewDevice(m.spec, m.run, data, m.cfg.Threads)
 	m.ownDevice = err == nil
 	return err
-}
-
-// getter reads blobs from disk first, then from the sources, keeping what it fetched.
-func (m *member) getter(sources func() []protocol.PeerID) blobGetter {
-	return func(ctx context.Context, d protocol.Digest, limit int64) ([]byte, error) {
-		data, err := m.blobs.Get(d, limit)
-		if err == nil {
-			return data, nil
-		}
-		if !errors.Is(err, durable.ErrNotFound) && !errors.Is(err, durable.ErrCorrupt) {
-			return nil, err
-		}
-		if errors.Is(err, durable.ErrCorrupt) {
-			m.cfg.Log.Warn("fetching a damaged blob again", "blob", d.Short(), "err", err)
-		}
-		if data, err = m.host.Fetch(ctx, d, limit, sources(), gossip.FetchOptions{}); err != nil {
-			return nil, err
-		}
-		if _, err := m.blobs.Put(data); err != nil {
-			return nil, err
-		}
-		return data, nil
-	}
-}
-
-// vector reads a state vector of n parameters by its root.
-func (m *member) vector(ctx context.Context, root protocol.Digest, n int, sources func() []protocol.PeerID) ([]float32, error) {
-	data, err := m.getter(sources)(ctx, root, int64(4*n))
-	if err != nil {
-		return nil, fmt.Errorf("state %s: %w", root.Short(), err)
-	}
-	return bytesFloats(data, n)
 }
 
 // emit reports an event.

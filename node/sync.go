@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"drystone/gossip"
@@ -155,9 +157,12 @@ func (m *member) learn(s *protocol.SignedStatement) {
 	}
 }
 
-// catchUp fetches and verifies the statements that are missing here, from the first peer that has any.
+// catchUp fetches and verifies the statements that are missing here, from the first peer that has any. It asks them in
+// random order, so that one which stalls or holds back delays it now and then only.
 func (m *member) catchUp(ctx context.Context, peers []protocol.PeerID) error {
 	var last error
+	peers = slices.Clone(peers)
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, p := range peers {
 		if p == m.cfg.Key.ID() {
 			continue
@@ -220,35 +225,4 @@ func (m *member) councilPeers() []protocol.PeerID {
 		}
 	}
 	return ids
-}
-
-// stayConnected dials aggregators that are not connected, until the member closes.
-func (m *member) stayConnected() {
-	m.spawn(func(ctx context.Context) {
-		for {
-			if council, _ := m.history.rules(); council != nil {
-				m.dialMissing(ctx, council)
-			}
-			if !waitFor(ctx, pollEvery) {
-				return
-			}
-		}
-	})
-}
-
-func (m *member) dialMissing(ctx context.Context, council *protocol.Council) {
-	connected := map[protocol.PeerID]bool{m.cfg.Key.ID(): true}
-	for _, p := range m.host.Peers() {
-		connected[p] = true
-	}
-	for _, a := range council.Members {
-		if connected[a.ID] {
-			continue
-		}
-		dial, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if err := m.host.Connect(dial, a.Addrs); err != nil && ctx.Err() == nil {
-			m.cfg.Log.Debug("aggregator out of reach", "aggregator", a.ID.Short(), "err", err)
-		}
-		cancel()
-	}
 }
