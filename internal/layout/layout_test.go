@@ -60,6 +60,8 @@ var table = map[string]entry{
 	"internal/durable":           {row: leaf, what: "atomic files and the blob store", also: []string{"protocol"}},
 	"internal/examples":          {row: leaf, what: "datasets of labelled examples"},
 	"internal/gpu":               {row: leaf, what: "GPU telemetry"},
+	"aggregate/replica/trial":    {row: support, what: "a council in processes of their own, and what happens to machines"},
+	"internal/faultnet":          {row: support, what: "delay, loss and partitions between processes"},
 	"internal/simtest":           {row: support, what: "simulated network and adversaries"},
 	"internal/simtest/arena":     {row: support, what: "training among liars, in one process"},
 	"internal/simtest/attack":    {row: support, what: "what lying contributors send"},
