@@ -1,10 +1,6 @@
 package node
 
-import (
-	"fmt"
-
-	"drystone/protocol"
-)
+import "drystone/protocol"
 
 // Calls that the processes of a run make to one another (gossip.Host.Call). Requests and responses are canonical CBOR
 // unless stated.
@@ -40,7 +36,7 @@ const (
 // statementsRequest asks for statements from a place of the chain on.
 type statementsRequest struct {
 	_    struct{} `cbor:",toarray"`
-	From uint64   // Genesis is 0, Open r is 1+4r, and so on
+	From uint64   // how many statements come before it; Genesis is 0
 }
 
 // statementsResponse holds as many statements as fit.
@@ -79,20 +75,4 @@ type Claim struct {
 	Balance string           `json:"balance"` // the account's balance on the chain afterwards
 	Tx      string           `json:"tx"`      // hash; empty if there was nothing to claim
 	GasBy   protocol.PeerID  `json:"gas_by"`  // who paid for the transaction
-}
-
-// place returns a statement's position in the chain: Genesis 0, Open r 1+4r, Freeze 2+4r, RevealSet 3+4r, Certificate 4+4r.
-func place(s *protocol.Statement) uint64 {
-	if s.Kind <= protocol.KindGenesis {
-		return 0
-	}
-	return uint64(s.Kind) - 1 + 4*uint64(s.Round)
-}
-
-// placeName names a position for messages.
-func placeName(p uint64) string {
-	if p == 0 {
-		return "Genesis"
-	}
-	return fmt.Sprintf("%s of round %d", protocol.Kind((p-1)%4+2), (p-1)/4)
 }
