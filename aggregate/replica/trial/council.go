@@ -25,7 +25,6 @@ type Options struct {
 	Dir     string           // where the members keep their data, a directory each
 	Command func() *exec.Cmd // starts a process that calls Main with its standard streams
 	Rounds  uint32
-	Quick   bool               // timeouts for a network without distance
 	Log     func(string)       // what members write to standard error; nil for none
 	DirOf   func(i int) string // where member i keeps its data; nil for a directory in Dir
 }
@@ -85,7 +84,7 @@ func (c *Council) launch(ctx context.Context, i int) error {
 		p.err = cmd.Wait()
 		close(p.exited)
 	})
-	if err := c.send(i, setup{Dir: c.dir(i), Member: i, Rounds: c.opts.Rounds, Quick: c.opts.Quick}); err != nil {
+	if err := c.send(i, setup{Dir: c.dir(i), Member: i, Rounds: c.opts.Rounds}); err != nil {
 		return err
 	}
 	_, err = c.Await(ctx, func(e Event) bool { return e.Member == i && e.Kind == kindUp })
@@ -149,14 +148,14 @@ func (c *Council) sendAll(v command) {
 // Await takes events in until one satisfies ok.
 func (c *Council) Await(ctx context.Context, ok func(Event) bool) (Event, error) {
 	for {
+		if len(c.ends) == len(c.procs) && len(c.events) == 0 {
+			return Event{}, errors.New("trial: the run is over before what was awaited")
+		}
 		select {
 		case e := <-c.events:
 			c.note(e)
 			if ok(e) {
 				return e, nil
-			}
-			if e.Kind == kindEnd && len(c.ends) == len(c.procs) {
-				return Event{}, errors.New("trial: the run is over before what was awaited")
 			}
 		case <-ctx.Done():
 			return Event{}, fmt.Errorf("trial: awaited in vain: %w", ctx.Err())
