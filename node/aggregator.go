@@ -65,6 +65,7 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 }
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}
@@ -195,6 +196,9 @@ func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error)
 	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
 		return nil, err
 	}
+	if err := a.joinHaves(); err != nil {
+		return nil, err
+	}
 	a.follow(subs)
 	commits, err := a.subscribe(gossip.TopicCommit, v.Commit, 1024)
 	if err != nil {
@@ -297,6 +301,9 @@ func (a *Aggregator) applied(ap replica.Applied) {
 		a.noteStatement(&s)
 		a.learn(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
+		if s.Statement.Kind == protocol.KindCertificate {
+			a.announceStates()
+		}
 	}
 	a.report(e)
 	if len(e.Final) > 0 || len(e.Leaves) > 0 {

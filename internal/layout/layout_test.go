@@ -65,6 +65,7 @@ var table = map[string]entry{
 	"internal/simtest":           {row: support, what: "simulated network and adversaries"},
 	"internal/simtest/arena":     {row: support, what: "training among liars, in one process"},
 	"internal/simtest/attack":    {row: support, what: "what lying contributors send"},
+	"internal/simtest/simlink":   {row: support, what: "a network of libp2p hosts in one process, in a fake clock"},
 	"internal/speed":             {row: replicated, what: "how fast this machine trains, against its peak", only: []string{"trainer"}},
 	"internal/layout":            {row: support, what: "this test"},
 	"models":                     {row: model, what: "model families over exact operations"},
