@@ -64,7 +64,7 @@ type Partial struct {
 
 // ShardCertificate is an owner's result of the merge of one shard. Model and Outer are MerkleRoots of the shard's
 // parameters and outer state after the round; the root of the empty tree for an optimiser without state. Where Finite
-// is false they are those before the round, and the whole model carries over.
+// is false both are zero, and the whole model carries over.
 type ShardCertificate struct {
 	_          struct{} `cbor:",toarray"`
 	Run        Digest
