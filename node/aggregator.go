@@ -66,6 +66,9 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
 	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
+	if cfg.Reach == "" || cfg.Reach == gossip.ReachAuto {
+		cfg.Reach = gossip.ReachPublic // the Genesis tells everyone its addresses
+	}
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}
@@ -176,6 +179,7 @@ func (a *Aggregator) takePart() error {
 		case <-ctx.Done():
 		}
 	})
+	a.watchNetwork()
 	return nil
 }
 
@@ -433,10 +437,12 @@ type Status struct {
 	Rounds uint32           `json:"rounds"`
 	Leader *protocol.PeerID `json:"leader,omitempty"`
 	View   aggregate.View   `json:"state"`
+	// Network is how the answering aggregator sees it.
+	Network Network `json:"network"`
 }
 
 func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view()}
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view(), Network: a.network()}
 	if id, ok := a.replica.Leader(); ok {
 		s.Leader = &id
 	}

@@ -20,6 +20,9 @@ type roleFlags struct {
 	Dir      string   `help:"Data directory, for this process alone." type:"path"`
 	Listen   []string `help:"Multiaddr to listen on, such as /ip4/0.0.0.0/tcp/4001; default loopback only, any free port." sep:"none"`
 	Announce []string `help:"Multiaddr to announce instead, such as a router's public address." sep:"none"`
+	Peer     []string `help:"Multiaddr of a member known besides those of the run link, ending in /p2p/ID." sep:"none"`
+	Reach    string   `help:"How others can reach this machine: public, private (behind a router: through relays and punched holes), out (not at all), or auto to find out." enum:"auto,public,private,out" default:"auto"`
+	Lan      bool     `help:"Find members on the local network by multicast DNS, where --listen goes beyond loopback." default:"true" negatable:""`
 	Threads  int      `help:"Threads of the compute device; default all." default:"0"`
 	Up       float64  `help:"Mbit/s to send model states and data to peers with, at most; default unlimited." default:"0" placeholder:"MBIT"`
 	Down     float64  `help:"Mbit/s to fetch model states and data with, at most; default unlimited." default:"0" placeholder:"MBIT"`
@@ -33,7 +36,8 @@ func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node
 	if err != nil {
 		return node.Config{}, err
 	}
-	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Threads: f.Threads, Up: f.Up, Down: f.Down, Log: t.log}
+	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Peers: f.Peer,
+		Reach: gossip.Reach(f.Reach), NoLAN: !f.Lan, Threads: f.Threads, Up: f.Up, Down: f.Down, Log: t.log}
 	if show != nil {
 		c.OnEvent = show.event
 	}
