@@ -41,7 +41,7 @@ func (m *Machine) cosign(c *Cosign) error {
 		return refuse(ErrInvalid, "cosign of a %s", st.Kind)
 	}
 	if place(st) < m.position() {
-		return m.refuseLateCosign(st, signer)
+		return m.lateCosign(c)
 	}
 	derived := len(m.s.Ballots) > 0 && (m.s.Phase != PhaseMerge || m.emptySet())
 	if place(st) > m.position() || (m.s.Phase != PhaseMerge && !derived) {
@@ -52,7 +52,10 @@ func (m *Machine) cosign(c *Cosign) error {
 	}
 	b := &m.s.Ballots[0]
 	d := st.Digest()
-	if d != b.Statement.Digest() {
+	if first := b.Statement.Digest(); d != first {
+		if _, signed := search(b.Sigs, signer, cosignKey); signed {
+			return m.secondStatement(c, first, d)
+		}
 		return refuse(ErrDiffers, "cosign by %s of %s %s of round %d, the log gives another", signer.Short(), st.Kind, d.Short(), st.Round)
 	}
 	return m.sign(b, c, d)
@@ -72,11 +75,19 @@ func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
 	return nil
 }
 
-func (m *Machine) refuseLateCosign(st *protocol.Statement, signer protocol.PeerID) error {
+// lateCosign judges a signature for a place that is taken: one more under the final statement is not kept, one under
+// another statement convicts a signer of both.
+func (m *Machine) lateCosign(c *Cosign) error {
+	st, signer := &c.Statement, c.Cosignature.Signer
 	if r := m.round(st.Round); r != nil {
-		if final := r.statement(st.Kind); final != nil && final.Statement.Digest() == st.Digest() {
-			if _, ok := search(final.Sigs, signer, cosignKey); ok {
+		if final := r.statement(st.Kind); final != nil {
+			_, signed := search(final.Sigs, signer, cosignKey)
+			first, second := final.Statement.Digest(), st.Digest()
+			switch {
+			case signed && first == second:
 				return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
+			case signed:
+				return m.secondStatement(c, first, second)
 			}
 		}
 	}
@@ -97,7 +108,7 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 		if b.Statement.Digest() == d {
 			own = b
 		} else if _, voted := search(b.Sigs, signer, cosignKey); voted {
-			return m.secondCertificate(c, b.Statement.Digest(), d)
+			return m.secondStatement(c, b.Statement.Digest(), d)
 		}
 	}
 	if own != nil {
@@ -108,21 +119,6 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 		return err
 	}
 	m.s.Ballots = append(m.s.Ballots, b)
-	return nil
-}
-
-// secondCertificate records that an aggregator contradicted itself; its first vote counts.
-func (m *Machine) secondCertificate(c *Cosign, first, second protocol.Digest) error {
-	signer := c.Cosignature.Signer
-	for _, e := range m.s.Evidence {
-		if e.Kind == EvidenceDoubleCertificate && e.Round == m.s.Round && e.Who == signer {
-			return refuse(ErrDiffers, "another Certificate of round %d by %s", m.s.Round, signer.Short())
-		}
-	}
-	if err := signer.VerifyDigest(second, c.Cosignature.Sig); err != nil {
-		return refuse(ErrInvalid, "cosign of the Certificate of round %d: %v", m.s.Round, err)
-	}
-	m.evidence(Evidence{Kind: EvidenceDoubleCertificate, Round: m.s.Round, Who: signer, First: first, Second: second})
 	return nil
 }
 

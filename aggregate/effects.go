@@ -95,6 +95,7 @@ const (
 	EvidenceDoubleCertificate EvidenceKind = 2 // an aggregator signed two Certificates of one round; the first counts
 	EvidenceUndecided         EvidenceKind = 3 // a failed check was neither confirmed nor contradicted in time; the contribution stands
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
+	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed two Opens, Freezes or RevealSets of one round; the first counts
 )
 
 // String returns the kind in words.
@@ -108,6 +109,8 @@ func (k EvidenceKind) String() string {
 		return "undecided check"
 	case EvidenceUnchecked:
 		return "unchecked contribution"
+	case EvidenceDoubleStatement:
+		return "double statement"
 	}
 	return "unknown"
 }
