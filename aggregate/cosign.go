@@ -8,25 +8,30 @@ import (
 )
 
 // propose makes a derived statement the one to sign.
-func propose[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](m *Machine, body T) {
+func propose[T protocol.StatementBody](m *Machine, body T) {
 	s := protocol.NewStatement(m.cfg.Run, m.s.Round, m.s.Head.Statement.Digest(), body)
 	m.s.Ballots = []ballot{{Statement: s}}
 }
 
-// place orders the statements of a run; position is the place of the statement that is awaited, if one is.
-func place(s *protocol.Statement) uint64 { return uint64(s.Round)*8 + uint64(s.Kind) }
-
-func (m *Machine) position() uint64 {
-	kind := protocol.KindOpen
-	switch m.s.Phase {
-	case PhaseTrain, PhaseFreezing:
-		kind = protocol.KindFreeze
-	case PhaseReveal, PhaseRevealing:
-		kind = protocol.KindRevealSet
-	case PhaseMerge:
-		kind = protocol.KindCertificate
+// place orders the statements of a run. Those between two rounds come before the Open of the round that they number.
+func place(s *protocol.Statement) uint64 {
+	slot := uint64(s.Kind)
+	switch s.Kind {
+	case protocol.KindGenesis, protocol.KindCouncil:
+		slot = 0
+	case protocol.KindEnd:
+		slot = 1
 	}
-	return uint64(m.s.Round)*8 + uint64(kind)
+	return uint64(s.Round)*8 + slot
+}
+
+// behind reports whether a statement's place in the chain is taken. Several Councils may follow each other.
+func (m *Machine) behind(st *protocol.Statement, d protocol.Digest) bool {
+	head := &m.s.Head.Statement
+	if at := place(head); place(st) != at {
+		return place(st) < at
+	}
+	return st.Kind != protocol.KindCouncil || d == head.Digest()
 }
 
 func (m *Machine) cosign(c *Cosign) error {
@@ -37,24 +42,23 @@ func (m *Machine) cosign(c *Cosign) error {
 	if err := m.member(signer); err != nil {
 		return err
 	}
-	if st.Kind < protocol.KindOpen || st.Kind > protocol.KindCertificate {
+	if st.Kind < protocol.KindOpen || st.Kind > protocol.KindEnd {
 		return refuse(ErrInvalid, "cosign of a %s", st.Kind)
 	}
-	if place(st) < m.position() {
-		return m.lateCosign(c)
+	d := st.Digest()
+	if m.behind(st, d) {
+		return m.lateCosign(c, d)
 	}
-	derived := len(m.s.Ballots) > 0 && (m.s.Phase != PhaseMerge || m.emptySet())
-	if place(st) > m.position() || (m.s.Phase != PhaseMerge && !derived) {
-		return refuse(ErrEarly, "cosign of the %s of round %d in phase %s of round %d", st.Kind, st.Round, m.s.Phase, m.s.Round)
-	}
-	if m.s.Phase == PhaseMerge && !derived {
+	if m.s.Phase == PhaseMerge && !m.emptySet() && st.Kind == protocol.KindCertificate && st.Round == m.s.Round {
 		return m.cosignCertificate(c)
 	}
+	if len(m.s.Ballots) == 0 || m.s.Phase == PhaseMerge && !m.emptySet() || place(st) > place(&m.s.Ballots[0].Statement) {
+		return refuse(ErrEarly, "cosign of the %s of round %d in phase %s of round %d", st.Kind, st.Round, m.s.Phase, m.s.Round)
+	}
 	b := &m.s.Ballots[0]
-	d := st.Digest()
-	if first := b.Statement.Digest(); d != first {
-		if _, signed := search(b.Sigs, signer, cosignKey); signed {
-			return m.secondStatement(c, first, d)
+	if d != b.Statement.Digest() {
+		if _, signed := search(b.Sigs, signer, cosignKey); signed && contradict(st, &b.Statement) {
+			return m.secondStatement(c, b.Statement.Digest(), d)
 		}
 		return refuse(ErrDiffers, "cosign by %s of %s %s of round %d, the log gives another", signer.Short(), st.Kind, d.Short(), st.Round)
 	}
@@ -77,18 +81,19 @@ func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
 
 // lateCosign judges a signature for a place that is taken: one more under the final statement is not kept, one under
 // another statement convicts a signer of both.
-func (m *Machine) lateCosign(c *Cosign) error {
+func (m *Machine) lateCosign(c *Cosign, d protocol.Digest) error {
 	st, signer := &c.Statement, c.Cosignature.Signer
-	if r := m.round(st.Round); r != nil {
-		if final := r.statement(st.Kind); final != nil {
-			_, signed := search(final.Sigs, signer, cosignKey)
-			first, second := final.Statement.Digest(), st.Digest()
-			switch {
-			case signed && first == second:
-				return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
-			case signed:
-				return m.secondStatement(c, first, second)
-			}
+	final := m.s.Head
+	if r := m.round(st.Round); r != nil && st.Kind <= protocol.KindCertificate {
+		final = r.statement(st.Kind)
+	}
+	if final != nil {
+		_, signed := search(final.Sigs, signer, cosignKey)
+		switch first := final.Statement.Digest(); {
+		case signed && first == d:
+			return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
+		case signed && contradict(st, &final.Statement):
+			return m.secondStatement(c, first, d)
 		}
 	}
 	return refuse(ErrLate, "cosign by %s of the %s of round %d, which is final", signer.Short(), st.Kind, st.Round)

@@ -16,7 +16,7 @@
 // that a leader logs can end the training or the revealing of a round only when t aggregators' own clocks agree
 // (MaySign). A lying leader can still call verifiers late, by false time, and hold records back.
 //
-// # Phases of a round
+// # Phases
 //
 //	           enough peers, and the
 //	           checks of round r-W ended     t signatures           all committed, or deadline
@@ -30,6 +30,9 @@
 //	   v after the last round
 //	draining --> finished, when every check has ended and every epoch is settled
 //
+// Between two rounds the founder's orders come first: paused, changing (a Council is being signed) and ending (an End is)
+// branch off waiting and paused. The table in phase.go has every transition, docs/protocol.md draws it whole.
+//
 // The statement under signature is fixed at one place in the log, when the condition above its arrow first holds, and
 // does not change any more. Hence a run's statements depend on who took part, not on the order or the moment of
 // deliveries inside the deadlines.
@@ -41,7 +44,8 @@
 //
 // Roster. Everyone with an accepted Join, in order of ID, save who left, who missed M = 2 rounds running, and who was
 // convicted. Joins and leaves take effect at the next Open that is not yet fixed. A peer that was dropped for misses
-// returns with a new Join, whose nonce is higher. Nonces start at 1. A Join that offers to train only some shards is
+// returns with a new Join, whose nonce is higher, and is on probation: one more miss drops it, a revealed contribution ends
+// that. A Join of a peer that was not dropped takes no miss from it either. Nonces start at 1. A Join that offers to train only some shards is
 // accepted if the RunSpec's train.min_shards allows so few; the Open carries what each of the roster offers, and from that
 // follow the shards of each (protocol.AssignShards).
 //
@@ -72,6 +76,16 @@
 // every check of its rounds has ended, after the epoch before; LogRoot is the transparency log's at that moment. t equal
 // settlements, over cumulative payouts that take nothing back, make it final.
 //
+// Orders. A Control of the founder acts between two rounds: a round under way is finished. One that could have no effect
+// (in the last round, after a stop, a resume of a run that goes on, a second change beside one that is pending) is
+// refused. A stop ends the run with an End; a pending change lapses. The epoch that it cuts short is due when the checks
+// of its rounds have ended, like any.
+//
+// Council. A change is fixed when every check of earlier rounds has ended and every epoch due is settled, so one set answers
+// for a whole round and its settlements. It is final when t of the old set signed both the Council statement and the
+// rotation of the contract's signers; then the new set signs, under the threshold that protocol.QuorumSpec.Of gives.
+// Nobody is removed who hosts the ledger. A record by somebody who is out is refused with ErrLate.
+//
 // # Records and leaves
 //
 // A record is canonical CBOR, and so is a leaf of the transparency log:
@@ -90,8 +104,11 @@
 //	 9    protocol.Signed[Verdict]           when accepted
 //	10    Settle                             no
 //	11    Checkpoint                         no
+//	12    protocol.Signed[protocol.Control]  when accepted
+//	13    Rotate                             no
 //	32    protocol.SignedStatement           every final statement
 //	33    SettledEpoch                       every final settlement
+//	34    Rotated                            every final rotation
 //
 // Leaves stand in log order under an RFC 6962 tree, of which the state keeps the compact range. After each Certificate
 // and each settlement the size reached is to be cosigned by a Checkpoint; a newer target replaces one that lacks its
@@ -100,6 +117,6 @@
 // # Bounds
 //
 // A record has at most MaxRecord bytes, a roster protocol.MaxRoster peers, a run 16,384 peers that ever joined. Rounds
-// stay in the state until their checks end, so at most W + 2 of them. How often a peer may join and leave is not bounded
+// stay in the state until their checks end, so at most W + 2 of them. The council changes at most 256 times. How often a peer may join and leave is not bounded
 // here: whoever proposes records for others must limit them.
 package aggregate

@@ -16,7 +16,7 @@ func (m *Machine) Duties(self protocol.PeerID) []Duty {
 	if m.council == nil || m.member(self) != nil {
 		return nil
 	}
-	duties := m.roundDuties(self)
+	duties := append(m.roundDuties(self), m.rotateDuties(self)...)
 	for i := range m.s.Rounds {
 		if r := &m.s.Rounds[i]; !r.Settled && r.statement(protocol.KindRevealSet) != nil {
 			duties = append(duties, m.checkDuties(r, self)...)
@@ -44,7 +44,7 @@ func (m *Machine) roundDuties(self protocol.PeerID) []Duty {
 		}
 	}
 	switch m.s.Phase {
-	case PhaseOpening, PhaseFreezing, PhaseRevealing:
+	case PhaseOpening, PhaseFreezing, PhaseRevealing, PhaseChanging, PhaseEnding:
 		return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
 	case PhaseReveal:
 		return m.gatherDuties(self)

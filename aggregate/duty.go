@@ -60,6 +60,9 @@ type DutySettle struct {
 	Previous []protocol.Payout // of the epoch before; cumulative, ascending by account
 }
 
+// DutyRotate asks for a Rotate: the EIP-712 signature under the rotation that a change of the council needs.
+type DutyRotate struct{ Rotation protocol.Rotation }
+
 // DutyCheckpoint asks for a Checkpoint: cosign the transparency log at this size.
 type DutyCheckpoint struct {
 	Size uint64
@@ -76,4 +79,5 @@ func (d DutyCheck) Key() string {
 	return fmt.Sprintf("check/%d/%s/%s", d.Assignment.Round, d.Peer, d.Drawer)
 }
 func (d DutySettle) Key() string     { return fmt.Sprintf("settle/%d", d.Epoch) }
+func (d DutyRotate) Key() string     { return fmt.Sprintf("rotate/%d", d.Rotation.Sequence) }
 func (d DutyCheckpoint) Key() string { return fmt.Sprintf("checkpoint/%d", d.Size) }

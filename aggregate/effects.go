@@ -7,8 +7,10 @@ import "drystone/protocol"
 type Effects struct {
 	Leaves      [][]byte                   // appended to the transparency log, in order; DecodeRecord reads them
 	FirstLeaf   uint64                     // index of Leaves[0] in the log
+	Entered     []Phase                    // phases that began, in order; the last is the present one
 	Final       []protocol.SignedStatement // statements that just reached their quorum
 	Settled     []SettledEpoch             // epochs that just reached their quorum
+	Rotated     []Rotated                  // rotations that just reached their quorum
 	Checkpoints []CosignedCheckpoint       // checkpoints that just reached their quorum
 	Faults      []Fault                    // aggregators that just failed a duty
 	Evidence    []Evidence                 // contradictions that just came to light
@@ -23,7 +25,16 @@ type SettledEpoch struct {
 	Sigs       []SettlementSignature // ascending by signer
 }
 
-// SettlementSignature is one aggregator's signature over a settlement's EIP-712 digest.
+// Rotated is a rotation of the contract's signers that t aggregators of the set before signed. The contract takes them in
+// order of Sequence, and Epoch must be settled there first: its signatures mean nothing to the new signers.
+type Rotated struct {
+	_        struct{} `cbor:",toarray"`
+	Rotation protocol.Rotation
+	Epoch    uint64                // last settled epoch when the council changed, 0 for none
+	Sigs     []SettlementSignature // ascending by signer
+}
+
+// SettlementSignature is one aggregator's signature over the EIP-712 digest of a settlement or rotation.
 type SettlementSignature struct {
 	_      struct{} `cbor:",toarray"`
 	Signer protocol.PeerID

@@ -11,17 +11,20 @@ import (
 // the evidence against them, and nothing else is needed to believe it. It returns nil if the statements are equal, or for
 // different places. Signatures that do not verify are nobody's, and whether a signer is an aggregator is for the caller.
 func DoubleSigners(a, b *protocol.SignedStatement) []protocol.PeerID {
-	x, y := &a.Statement, &b.Statement
-	if x.Run != y.Run || x.Kind != y.Kind || x.Round != y.Round || x.Digest() == y.Digest() {
-		return nil
-	}
-	if x.Kind > protocol.KindCertificate && x.Prev != y.Prev { // statements between rounds may follow one another
+	if !contradict(&a.Statement, &b.Statement) {
 		return nil
 	}
 	first := signers(a)
 	both := slices.DeleteFunc(signers(b), func(id protocol.PeerID) bool { return !slices.Contains(first, id) })
 	slices.SortFunc(both, func(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(both)
+}
+
+// contradict reports whether nobody honest signs both: they follow the same statement, or are of one kind and round. Only of
+// the statements between rounds a round may have several, one after another.
+func contradict(a, b *protocol.Statement) bool {
+	same := a.Kind == b.Kind && a.Round == b.Round && a.Kind <= protocol.KindCertificate
+	return a.Run == b.Run && (same || a.Prev == b.Prev) && a.Digest() != b.Digest()
 }
 
 // signers returns whose signatures under a statement verify.

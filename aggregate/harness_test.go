@@ -90,6 +90,22 @@ func (p *play) snapshot() []byte {
 	return b
 }
 
+// control sends an order of the founder with the next nonce; in and out are places among everyone, -1 for nobody.
+func (p *play) control(a protocol.Action, in, out int) {
+	p.Helper()
+	p.must(p.order(a, p.m.View().Nonce+1, in, out))
+}
+
+func (p *play) order(a protocol.Action, nonce uint64, in, out int) []byte {
+	key := func(i int) *protocol.Key {
+		if i < 0 {
+			return nil
+		}
+		return &p.w.Everyone()[i]
+	}
+	return aggregate.ControlRecord(p.w.Control(a, nonce, key(in), key(out)))
+}
+
 // tick lets seconds pass.
 func (p *play) tick(seconds int64) {
 	p.Helper()
@@ -116,21 +132,22 @@ func (p *play) commit(peers ...int) {
 func (p *play) work(aggs ...int) {
 	p.Helper()
 	if len(aggs) == 0 {
-		for i := range p.w.Aggs {
+		for i := range p.w.Everyone() {
 			aggs = append(aggs, i)
 		}
 	}
 	for progress := true; progress; {
 		progress = false
 		for _, i := range aggs {
-			for _, d := range p.m.Duties(p.w.Aggs[i].ID()) {
+			k := p.w.Everyone()[i]
+			for _, d := range p.m.Duties(k.ID()) {
 				key := fmt.Sprint(i, d.Key())
 				if p.done[key] {
 					continue
 				}
 				p.done[key], progress = true, true
 				// Others may have closed it in the meantime: that is the only refusal an honest aggregator meets.
-				if err := p.try(p.w.Discharge(p.w.Aggs[i], d)); err != nil && !errors.Is(err, aggregate.ErrLate) {
+				if err := p.try(p.w.Discharge(k, d)); err != nil && !errors.Is(err, aggregate.ErrLate) {
 					p.Fatal(err)
 				}
 			}
@@ -170,7 +187,7 @@ func (p *play) note(record []byte, fx aggregate.Effects, err error) {
 	fmt.Fprintf(&p.log, "> %s\n", p.describe(record))
 	if err != nil {
 		text := err.Error()
-		for _, k := range append(append([]protocol.Key{}, p.w.Aggs...), p.w.Peers...) {
+		for _, k := range append(append(p.w.Everyone(), p.w.Peers...), p.w.Founder) {
 			text = strings.ReplaceAll(text, k.ID().Short(), p.w.Name(k.ID()))
 		}
 		fmt.Fprintf(&p.log, "    refused: %s\n", text)
@@ -223,6 +240,12 @@ func (p *play) describe(data []byte) string {
 		return fmt.Sprintf("verdict %s on %s in round %d, segment %d drawn by %s: %s", name(v.Body.Verifier), name(v.Body.Peer), v.Body.Round, v.Body.Segment, name(v.Body.Drawer), v.Body.Outcome)
 	case *aggregate.Settle:
 		return fmt.Sprintf("settle %s epoch %d, total %s", name(v.Signer), v.Settlement.Epoch, v.Settlement.Total)
+	case *protocol.Signed[protocol.Control]:
+		return p.describeControl(&v.Body)
+	case *aggregate.Rotate:
+		return fmt.Sprintf("rotate %s, sequence %d", name(v.Signer), v.Rotation.Sequence)
+	case *aggregate.Rotated:
+		return fmt.Sprintf("rotation %d after epoch %d, %d signatures", v.Rotation.Sequence, v.Epoch, len(v.Sigs))
 	case *aggregate.Checkpoint:
 		return fmt.Sprintf("checkpoint %s, size %d", name(v.Signer), v.Size)
 	case *protocol.SignedStatement:
@@ -231,6 +254,17 @@ func (p *play) describe(data []byte) string {
 		return fmt.Sprintf("settlement of epoch %d, %d signatures", v.Settlement.Epoch, len(v.Sigs))
 	}
 	return fmt.Sprint(kind)
+}
+
+func (p *play) describeControl(c *protocol.Control) string {
+	text := fmt.Sprintf("control %d: %s", c.Nonce, c.Action)
+	for i := range c.Add {
+		text += " in " + p.w.Name(c.Add[i].Body.Aggregator.ID)
+	}
+	for _, id := range c.Remove {
+		text += " out " + p.w.Name(id)
+	}
+	return text
 }
 
 func (p *play) describeStatement(s *protocol.Statement) string {
@@ -252,6 +286,12 @@ func (p *play) describeStatement(s *protocol.Statement) string {
 		for _, c := range b.Set {
 			add(c.Peer)
 		}
+	case protocol.KindCouncil:
+		b, _ := protocol.DecodeBody[protocol.NewCouncil](s)
+		for _, a := range b.Aggregators {
+			add(a.ID)
+		}
+		names = append(names, fmt.Sprint("threshold ", b.Threshold))
 	case protocol.KindCertificate:
 		b, _ := protocol.DecodeBody[protocol.Certificate](s)
 		names = append(names, "model "+b.Model.Short())

@@ -19,6 +19,10 @@ type Config struct {
 	VerifyDraw func(pub [96]byte, msg []byte, sig [48]byte) error
 	// VerifySettlement checks the payout root, and the EIP-712 signature that signer's account made.
 	VerifySettlement func(s protocol.Settlement, payouts []protocol.Payout, signer protocol.PeerID, sig protocol.EVMSignature) error
+	// VerifyRotation, if not nil, checks the EIP-712 signature that signer's account made under a rotation.
+	VerifyRotation func(r protocol.Rotation, signer protocol.PeerID, sig protocol.EVMSignature) error
+	// VerifyPossession, if not nil, checks a newcomer's proof of possession of its BLS key.
+	VerifyPossession func(pub [96]byte, proof [48]byte) error
 	// VerifyNote, if not nil, checks the signature on a checkpoint's note. Size and root are compared in any case.
 	VerifyNote func(signer protocol.PeerID, note []byte) error
 }
@@ -28,7 +32,7 @@ type Config struct {
 type Machine struct {
 	cfg     Config
 	s       state
-	council *protocol.Council // nil before Genesis
+	council *protocol.Council // that signs now: of the Genesis, or of s.Council; nil before Genesis
 	genesis *protocol.Genesis
 	fx      Effects // of the record being applied
 }
@@ -97,6 +101,10 @@ func (m *Machine) dispatch(kind RecordType, msg any) error {
 		return m.verdict(v)
 	case *Settle:
 		return m.settle(v)
+	case *protocol.Signed[protocol.Control]:
+		return m.control(v)
+	case *Rotate:
+		return m.rotate(v)
 	case *Checkpoint:
 		return m.checkpoint(v)
 	case *protocol.SignedStatement:
@@ -141,11 +149,6 @@ func (m *Machine) finalize(s protocol.SignedStatement) {
 	m.appendLeaf(LeafStatement, &s)
 }
 
-// enter starts a phase. Its timer starts with the next Tick.
-func (m *Machine) enter(p Phase) {
-	m.s.Phase, m.s.Since, m.s.Extended = p, 0, false
-}
-
 func (m *Machine) evidence(e Evidence) {
 	m.fx.Evidence = append(m.fx.Evidence, e)
 	if len(m.s.Evidence) == maxEvidence {
@@ -157,7 +160,7 @@ func (m *Machine) evidence(e Evidence) {
 // maxEvidence is how much evidence the state remembers; Effects have told all of it.
 const maxEvidence = 256
 
-// Council returns the aggregator set once the Genesis is in, else nil. It must not be changed.
+// Council returns the aggregator set that signs now, once the Genesis is in, else nil. It must not be changed.
 func (m *Machine) Council() *protocol.Council { return m.council }
 
 // Genesis returns the Genesis once it is in, else nil. It must not be changed.
@@ -165,10 +168,13 @@ func (m *Machine) Genesis() *protocol.Genesis { return m.genesis }
 
 // member returns nil if id is an aggregator.
 func (m *Machine) member(id protocol.PeerID) error {
-	if _, ok := m.council.Member(id); !ok {
-		return refuse(ErrInvalid, "%s is no aggregator", id.Short())
+	if _, ok := m.council.Member(id); ok {
+		return nil
 	}
-	return nil
+	if m.s.Council != nil {
+		return refuse(ErrLate, "%s is no aggregator now; the council changed", id.Short())
+	}
+	return refuse(ErrInvalid, "%s is no aggregator", id.Short())
 }
 
 func (m *Machine) ofRun(run protocol.Digest) error {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"drystone/aggregate"
@@ -139,6 +140,119 @@ var scenarios = []scenario{
 		p.tick(20)
 		p.rounds(9, 0, 1, 2)
 	}},
+	{"pause and resume", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		p.control(protocol.ActionPause, -1, -1) // the round under way is finished
+		p.commit(0, 1, 2)
+		p.work()
+		if v := p.m.View(); v.Phase != aggregate.PhasePaused || v.Round != 1 || v.Settled != 1 {
+			p.Fatalf("%s, round %d, %d epochs settled", v.Phase, v.Round, v.Settled)
+		}
+		p.join(3)
+		p.control(protocol.ActionResume, -1, -1)
+		p.rounds(9, 0, 1, 2, 3)
+	}},
+	{"stop", nil, func(p *play) {
+		p.join(0, 1, 2)
+		p.rounds(2, 0, 1, 2)
+		p.control(protocol.ActionStop, -1, -1)
+		p.commit(0, 1, 2)
+		p.work()
+		if v := p.m.View(); v.Phase != aggregate.PhaseFinished || v.Total != 3 || v.Settled != 2 {
+			p.Fatalf("%s, %d rounds, %d epochs settled", v.Phase, v.Total, v.Settled)
+		}
+	}},
+	{"stop before the first round", nil, func(p *play) {
+		p.join(0)
+		p.control(protocol.ActionStop, -1, -1)
+		p.work()
+	}},
+	{"stop while paused", nil, func(p *play) {
+		p.control(protocol.ActionPause, -1, -1)
+		p.join(0, 1, 2)
+		p.try(p.order(protocol.ActionPause, 2, -1, -1))
+		p.control(protocol.ActionStop, -1, -1)
+		p.try(p.order(protocol.ActionResume, 3, -1, -1))
+		p.work()
+	}},
+	{"council changes", func(s *protocol.RunSpec) { s.Payout.EpochRounds = 1 }, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		p.control(protocol.ActionReplace, 4, 1)
+		p.commit(0, 1, 2)
+		p.statements(4)
+		if v := p.m.View(); v.Phase != aggregate.PhaseWaiting || v.Change == nil {
+			p.Fatalf("%s: the change waits for the checks of round 0", v.Phase)
+		}
+		p.work()
+		p.control(protocol.ActionAdd, 5, -1)
+		p.rounds(2, 0, 1, 2)
+		p.control(protocol.ActionRemove, -1, 4)
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"council changes while paused", twoRounds, func(p *play) {
+		p.control(protocol.ActionPause, -1, -1)
+		p.control(protocol.ActionAdd, 4, -1)
+		p.work()
+		p.control(protocol.ActionRemove, -1, 0)
+		p.work()
+		p.join(0, 1, 2)
+		p.control(protocol.ActionResume, -1, -1)
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"double commit", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		v := p.m.View()
+		p.commit(0, 1)
+		p.must(p.w.Commit(v, 1, "another"))
+		p.try(p.w.Commit(v, 1, "a third")) // the first counts, the second is evidence
+		p.commit(2)
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"late reveal", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		p.commit(0, 1, 2)
+		p.statements(2)
+		var late [][]byte
+		for _, k := range p.w.Aggs {
+			for _, d := range p.m.Duties(k.ID()) {
+				if g := d.(aggregate.DutyGather); g.Commit.Body.Peer == p.w.Peers[2].ID() {
+					late = append(late, p.w.Discharge(k, d))
+				} else {
+					p.must(p.w.Discharge(k, d))
+				}
+			}
+		}
+		p.must(late[0])
+		p.must(late[1]) // two of three in time
+		p.tick(1)
+		p.tick(30)
+		p.try(late[2])
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"straggler", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		v := p.m.View()
+		p.commit(0, 1)
+		p.tick(1)
+		p.tick(60)
+		p.try(p.w.Commit(v, 2, "honest")) // too late for this round, in time for the next
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"empty round", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		v := p.m.View()
+		for i := range 3 {
+			p.must(p.w.CommitOn(v, i, "stale", protocol.Hash("another model"), protocol.Digest{}))
+		}
+		p.rounds(1, 0, 1, 2) // nothing stands: the Certificate changes nothing
+		p.rounds(9, 0, 1, 2)
+	}},
 	{"dispute without a majority", twoRounds, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()
@@ -241,8 +355,11 @@ func (p *play) checkLog() {
 // checkChain verifies every final statement against the council and the one before it, as an outsider would.
 func (p *play) checkChain() {
 	p.Helper()
-	council := p.m.Council()
+	_, council, err := protocol.OpenGenesis(&p.w.Spec, p.w.Run, &p.final[0])
 	for i := range p.final {
+		if err != nil {
+			p.Fatal(err)
+		}
 		if i == 0 {
 			continue
 		}
@@ -252,5 +369,9 @@ func (p *play) checkChain() {
 		if err := p.final[i].Statement.Follows(&p.final[i-1].Statement); err != nil {
 			p.Fatal(err)
 		}
+		council, err = council.After(&p.w.Spec, &p.final[i].Statement)
+	}
+	if !reflect.DeepEqual(council, p.m.Council()) {
+		p.Fatalf("the chain gives the council %+v, the machine has %+v", council, p.m.Council())
 	}
 }

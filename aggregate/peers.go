@@ -19,7 +19,7 @@ func (m *Machine) join(s *protocol.Signed[protocol.Join]) error {
 		return err
 	}
 	switch {
-	case m.s.Phase >= PhaseDraining:
+	case m.s.Phase >= PhaseEnding:
 		return refuse(ErrLate, "join of %s: the last round is over", j.Peer.Short())
 	case j.Payout == protocol.Address{}:
 		return refuse(ErrInvalid, "join of %s: the payout address is zero", j.Peer.Short())
@@ -40,7 +40,8 @@ func (m *Machine) join(s *protocol.Signed[protocol.Join]) error {
 		m.s.Peers = slices.Insert(m.s.Peers, i, peer{ID: j.Peer})
 		p = &m.s.Peers[i]
 	}
-	p.Payout, p.Nonce, p.Last, p.Active, p.Misses, p.Shards = j.Payout, j.Nonce, s.Digest(), true, 0, j.Shards
+	p.Payout, p.Nonce, p.Last, p.Active, p.Shards = j.Payout, j.Nonce, s.Digest(), true, j.Shards
+	p.Misses = min(p.Misses, maxMisses-1) // probation: one more miss drops it again
 	m.appendLeaf(RecordJoin, s)
 	return nil
 }

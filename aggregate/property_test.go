@@ -29,6 +29,7 @@ type crowd struct {
 	moved bool // since the last send
 	now   int64
 	final []protocol.Statement
+	chain []protocol.SignedStatement
 }
 
 // send puts into the pool what honest members would send in the present state.
@@ -43,7 +44,7 @@ func (c *crowd) send() {
 			c.once(fmt.Sprint("commit", v.Round, i), func() []byte { return c.w.Commit(v, i, "honest") })
 		}
 	}
-	for i, k := range c.w.Aggs {
+	for i, k := range c.w.Everyone() {
 		for _, d := range c.m.Duties(k.ID()) {
 			c.once(fmt.Sprint(i, d.Key()), func() []byte { return c.w.Discharge(k, d) })
 		}
@@ -65,7 +66,7 @@ func (c *crowd) apply(record []byte) {
 		c.t.Fatalf("the restored twin differs: %v, %v", err, err2)
 	}
 	for _, f := range fx.Final {
-		c.final = append(c.final, f.Statement)
+		c.final, c.chain = append(c.final, f.Statement), append(c.chain, f)
 	}
 	if len(fx.Faults)+len(fx.Evidence)+len(fx.Convicted) > 0 {
 		c.t.Fatalf("honest members at fault: %+v", fx)

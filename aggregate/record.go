@@ -13,7 +13,7 @@ const MaxRecord = protocol.MaxMessage + 64
 type RecordType uint8
 
 // Types of records, in the order in which a run first uses them. Leaves of the transparency log use the same envelope
-// and numbers; the two last exist as leaves only.
+// and numbers; the three last exist as leaves only.
 const (
 	RecordGenesis    RecordType = 1  // protocol.SignedStatement; the first record
 	RecordTick       RecordType = 2  // Tick
@@ -26,8 +26,11 @@ const (
 	RecordVerdict    RecordType = 9  // protocol.Signed[protocol.Verdict]; a leaf
 	RecordSettle     RecordType = 10 // Settle
 	RecordCheckpoint RecordType = 11 // Checkpoint
+	RecordControl    RecordType = 12 // protocol.Signed[protocol.Control]; a leaf
+	RecordRotate     RecordType = 13 // Rotate
 	LeafStatement    RecordType = 32 // protocol.SignedStatement that is final, Genesis included; never a record
 	LeafSettlement   RecordType = 33 // SettledEpoch; never a record
+	LeafRotation     RecordType = 34 // Rotated; never a record
 )
 
 // String returns the type's name.
@@ -37,8 +40,11 @@ func (t RecordType) String() string {
 		return "statement"
 	case LeafSettlement:
 		return "settlement"
+	case LeafRotation:
+		return "rotation"
 	}
-	names := [...]string{"unknown", "genesis", "tick", "join", "leave", "commit", "cosign", "attest", "draw", "verdict", "settle", "checkpoint"}
+	names := [...]string{"unknown", "genesis", "tick", "join", "leave", "commit", "cosign", "attest", "draw", "verdict", "settle", "checkpoint",
+		"control", "rotate"}
 	if int(t) >= len(names) {
 		return names[0]
 	}
@@ -83,6 +89,14 @@ type Checkpoint struct {
 	Note   []byte // at most MaxNote bytes; its second line is Size, its third the root in base64
 }
 
+// Rotate is one aggregator's signature over the EIP-712 digest of the rotation that a change of the council needs.
+type Rotate struct {
+	_        struct{} `cbor:",toarray"`
+	Rotation protocol.Rotation
+	Signer   protocol.PeerID
+	Sig      protocol.EVMSignature
+}
+
 // MaxNote bounds the note of a Checkpoint in bytes.
 const MaxNote = 4 << 10
 
@@ -123,6 +137,10 @@ func DrawRecord(s protocol.Signed[protocol.Draw]) []byte {
 func VerdictRecord(s protocol.Signed[protocol.Verdict]) []byte {
 	return EncodeLeaf(RecordVerdict, s)
 }
+func ControlRecord(s protocol.Signed[protocol.Control]) []byte {
+	return EncodeLeaf(RecordControl, s)
+}
+func RotateRecord(r Rotate) []byte         { return EncodeLeaf(RecordRotate, r) }
 func SettleRecord(s Settle) []byte         { return EncodeLeaf(RecordSettle, s) }
 func CheckpointRecord(c Checkpoint) []byte { return EncodeLeaf(RecordCheckpoint, c) }
 
@@ -174,8 +192,14 @@ func newMessage(t RecordType) any {
 		return new(Settle)
 	case RecordCheckpoint:
 		return new(Checkpoint)
+	case RecordControl:
+		return new(protocol.Signed[protocol.Control])
+	case RecordRotate:
+		return new(Rotate)
 	case LeafSettlement:
 		return new(SettledEpoch)
+	case LeafRotation:
+		return new(Rotated)
 	}
 	return nil
 }

@@ -20,13 +20,13 @@ func (m *Machine) advance() {
 // step makes one transition of the round and reports whether it did.
 func (m *Machine) step() bool {
 	switch m.s.Phase {
-	case PhaseWaiting:
-		return m.fixOpen()
+	case PhaseWaiting, PhasePaused:
+		return m.between()
 	case PhaseTrain:
 		return m.fixFreeze(false)
 	case PhaseReveal:
 		return m.fixRevealSet(false)
-	case PhaseOpening, PhaseFreezing, PhaseRevealing, PhaseMerge:
+	case PhaseOpening, PhaseFreezing, PhaseRevealing, PhaseMerge, PhaseChanging, PhaseEnding:
 		return m.conclude()
 	case PhaseDraining:
 		return m.finish()
@@ -129,10 +129,18 @@ func (m *Machine) fixRevealSet(over bool) bool {
 // conclude makes the statement under signature final once it has its quorum, and enters the phase that follows it.
 func (m *Machine) conclude() bool {
 	b := m.quorum()
-	if b == nil {
+	if b == nil || m.s.Phase == PhaseChanging && !m.turned() {
 		return false
 	}
 	final := *b.signed()
+	switch final.Statement.Kind {
+	case protocol.KindCouncil:
+		m.changeCouncil(&final)
+		return true
+	case protocol.KindEnd:
+		m.endRun(&final)
+		return true
+	}
 	if final.Statement.Kind == protocol.KindOpen {
 		m.openRound(&final)
 	}
@@ -176,8 +184,9 @@ func (m *Machine) closeRound(s *protocol.Statement) {
 	}
 	m.s.Model, m.s.Outer = cert.Model, cert.Outer
 	m.s.Round++
-	m.enter(PhaseWaiting)
-	if m.s.Round >= m.cfg.Spec.Train.Rounds {
+	if m.s.Round < m.rounds() {
+		m.enter(PhaseWaiting)
+	} else {
 		m.enter(PhaseDraining)
 	}
 	m.targetCheckpoint()
@@ -185,8 +194,8 @@ func (m *Machine) closeRound(s *protocol.Statement) {
 
 // finish ends the run after the last settlement.
 func (m *Machine) finish() bool {
-	if m.s.Pay.Settled < m.epochOf(m.cfg.Spec.Train.Rounds-1) {
-		return false
+	if n := m.rounds(); n > 0 && m.s.Pay.Settled < m.epochOf(n-1) {
+		return false // a run that was stopped before its first round owes nothing
 	}
 	m.enter(PhaseFinished)
 	return true

@@ -16,7 +16,7 @@ func (m *Machine) epochOf(round uint32) uint64 {
 // epochLength returns the number of rounds of an epoch; the last may be short.
 func (m *Machine) epochLength(number uint64) uint32 {
 	per := uint64(m.cfg.Spec.Payout.EpochRounds)
-	return uint32(min(per, uint64(m.cfg.Spec.Train.Rounds)-(number-1)*per))
+	return uint32(min(per, uint64(m.rounds())-(number-1)*per))
 }
 
 // settleRounds closes the rounds whose checks have all ended, and makes an epoch due when its last round is closed.

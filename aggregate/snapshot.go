@@ -42,6 +42,9 @@ func (m *Machine) Restore(snapshot []byte) error {
 	if s.Version != stateVersion {
 		return fmt.Errorf("restore aggregate state: version %d, this program reads %d", s.Version, stateVersion)
 	}
+	if s.Phase > PhaseFinished || (s.Phase == PhaseChanging) != (s.Turn != nil) || (s.Phase == PhaseNew) != (s.Genesis == nil) {
+		return fmt.Errorf("restore aggregate state: phase %s without what belongs to it", s.Phase)
+	}
 	if _, err := rangeFactory.NewRange(0, s.Log.Size, s.Log.Hashes); err != nil {
 		return fmt.Errorf("restore aggregate state: transparency log: %w", err)
 	}
@@ -49,6 +52,11 @@ func (m *Machine) Restore(snapshot []byte) error {
 	if s.Genesis != nil {
 		fresh.genesis, fresh.council, err = protocol.OpenGenesis(m.cfg.Spec, m.cfg.Run, s.Genesis)
 		if err != nil {
+			return fmt.Errorf("restore aggregate state: %w", err)
+		}
+	}
+	if s.Council != nil && s.Genesis != nil {
+		if fresh.council, err = councilOf(m.cfg.Run, s.Council); err != nil {
 			return fmt.Errorf("restore aggregate state: %w", err)
 		}
 	}

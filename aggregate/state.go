@@ -27,9 +27,24 @@ type state struct {
 	Log         logState
 	Aggregators []aggregatorState
 	Evidence    []Evidence
+	Orders      orders
+	Council     *protocol.SignedStatement // the last Council statement; nil while the Genesis's set stands
+	Turn        *Rotated                  // rotation under signature while the council changes
+	Rotations   []Rotated                 // all of the run, ascending
+	Ended       bool                      // by an End; Round is then the number of rounds
 }
 
-const stateVersion = 3
+// orders are the founder's Controls, as far as they still mean something.
+type orders struct {
+	_      struct{}        `cbor:",toarray"`
+	Nonce  uint64          // of the last one
+	Last   protocol.Digest // of the last one
+	Pause  *protocol.Signed[protocol.Control]
+	Stop   *protocol.Signed[protocol.Control]
+	Change *protocol.Signed[protocol.Control] // of the council, until its statement is final
+}
+
+const stateVersion = 4
 
 // ballot collects signatures under one statement.
 type ballot struct {
@@ -182,6 +197,7 @@ func entryKey(e *entry) protocol.PeerID                 { return e.Peer }
 func drawKey(d *draw) protocol.PeerID                   { return d.Verifier }
 func attestKey(a *attestation) protocol.PeerID          { return a.Aggregator }
 func cosignKey(c *protocol.Cosignature) protocol.PeerID { return c.Signer }
+func paidKey(s *SettlementSignature) protocol.PeerID    { return s.Signer }
 func bidKey(s *Settle) protocol.PeerID                  { return s.Signer }
 func noteKey(n *SignedNote) protocol.PeerID             { return n.Signer }
 func aggregatorKey(a *aggregatorState) protocol.PeerID  { return a.ID }

@@ -6,37 +6,11 @@ import (
 	"drystone/protocol"
 )
 
-// Phase is where the run is in its current round.
-type Phase uint8
-
-// Phases, in the order of a round.
-const (
-	PhaseNew       Phase = 0 // no Genesis yet
-	PhaseWaiting   Phase = 1 // for peers, or for the checks of an earlier round
-	PhaseOpening   Phase = 2 // the Open is being signed
-	PhaseTrain     Phase = 3 // commits come in
-	PhaseFreezing  Phase = 4 // the Freeze is being signed
-	PhaseReveal    Phase = 5 // attests come in
-	PhaseRevealing Phase = 6 // the RevealSet is being signed
-	PhaseMerge     Phase = 7 // Certificates come in
-	PhaseDraining  Phase = 8 // after the last round: checks and settlements
-	PhaseFinished  Phase = 9
-)
-
-// String returns the phase's name.
-func (p Phase) String() string {
-	names := [...]string{"new", "waiting", "opening", "train", "freezing", "reveal", "revealing", "merge", "draining", "finished"}
-	if int(p) >= len(names) {
-		return "unknown"
-	}
-	return names[p]
-}
-
 // View is a copy of the machine's state for display and for serving peers. It shares nothing with the machine.
 type View struct {
 	Run         protocol.Digest
 	Phase       Phase
-	Round       uint32                    // the current round; after the last Certificate, RunSpec.Train.Rounds
+	Round       uint32                    // the current round; after the last Certificate, Total
 	LoggedMilli int64                     // logged time, milliseconds since 1970
 	Deadline    int64                     // of the current phase, likewise; 0 for none
 	Head        *protocol.SignedStatement // last final statement; nil before Genesis
@@ -50,8 +24,15 @@ type View struct {
 	Aggregators []AggregatorView // ascending
 	LogSize     uint64
 	LogRoot     protocol.Digest
-	Checkpoint  *CosignedCheckpoint // the latest that reached its quorum; nil for none
-	Evidence    []Evidence          // the latest 256
+	Checkpoint  *CosignedCheckpoint                // the latest that reached its quorum; nil for none
+	Evidence    []Evidence                         // the latest 256
+	Council     *protocol.Council                  // that signs now, immutable; nil before Genesis
+	Total       uint32                             // rounds of the run: as planned, or fewer once an End is final
+	Ended       bool                               // by an End
+	Nonce       uint64                             // of the founder's last Control; the next one must be higher
+	Pause       *protocol.Signed[protocol.Control] // that holds the run from the end of the present round on; nil for none
+	Stop        *protocol.Signed[protocol.Control] // likewise, that ends it
+	Change      *protocol.Signed[protocol.Control] // of the council, pending; nil for none
 }
 
 // PeerView is what is known of a peer.
@@ -73,6 +54,7 @@ type AggregatorView struct {
 	ID     protocol.PeerID
 	Faults uint32
 	Checks uint32 // verdicts given
+	Away   bool   // was late, and was not heard of since
 }
 
 // RoundView is a live round.
@@ -137,7 +119,8 @@ func (s SlotState) String() string {
 func (m *Machine) View() View {
 	v := View{Run: m.cfg.Run, Phase: m.s.Phase, Round: m.s.Round, LoggedMilli: m.s.Now, Deadline: m.phaseDeadline(),
 		Model: m.s.Model, Outer: m.s.Outer, Settled: m.s.Pay.Settled, LogSize: m.s.Log.Size, LogRoot: m.logRoot(),
-		Evidence: slices.Clone(m.s.Evidence)}
+		Evidence: slices.Clone(m.s.Evidence), Council: m.council, Total: m.rounds(), Ended: m.s.Ended, Nonce: m.s.Orders.Nonce,
+		Pause: m.s.Orders.Pause, Stop: m.s.Orders.Stop, Change: m.s.Orders.Change}
 	if m.s.Head != nil {
 		v.Head = cloneSigned(m.s.Head)
 	}
@@ -156,7 +139,7 @@ func (m *Machine) View() View {
 		v.LastSettled = &c
 	}
 	for _, a := range m.s.Aggregators {
-		v.Aggregators = append(v.Aggregators, AggregatorView{ID: a.ID, Faults: a.Faults, Checks: a.Checks})
+		v.Aggregators = append(v.Aggregators, AggregatorView{ID: a.ID, Faults: a.Faults, Checks: a.Checks, Away: a.Away})
 	}
 	if l := m.s.Log.Last; l != nil {
 		c := l.clone()

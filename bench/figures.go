@@ -31,6 +31,8 @@ var figures = []Figure{
 	mergeThroughput,
 	mergeRobust,
 	attackTable,
+	failover,
+	restartTime,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

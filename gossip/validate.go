@@ -3,6 +3,7 @@ package gossip
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 // RoundView is what validators need to know of the run's state. Its methods are called from many goroutines at once and
 // must not block. After any answer changes, the owner calls Host.Recheck, so that held messages are judged again.
 type RoundView interface {
-	// Council returns the aggregators that the verified Genesis lists; false before it is known.
+	// Council returns the aggregators that sign at the end of the verified chain; false before the Genesis is known.
 	Council() (*protocol.Council, bool)
 	// Round returns the newest open round and the digest of its Open; false before the first.
 	Round() (round uint32, open protocol.Digest, ok bool)
@@ -160,9 +161,11 @@ func frozenCommit(f *protocol.Freeze, p protocol.PeerID) (protocol.Digest, bool)
 	return f.Commits[i].Commit, true
 }
 
-// Control judges messages of TopicControl: signed Genesis, Open, Freeze and RevealSet statements.
+// Control judges messages of TopicControl: signed statements of every kind but Certificates.
 func (v *Validator) Control(_ context.Context, _ protocol.PeerID, data []byte) Verdict {
-	return v.statement(data, func(k protocol.Kind) bool { return k >= protocol.KindGenesis && k <= protocol.KindRevealSet })
+	return v.statement(data, func(k protocol.Kind) bool {
+		return k >= protocol.KindGenesis && k <= protocol.KindEnd && k != protocol.KindCertificate
+	})
 }
 
 // Cert judges messages of TopicCert: signed Certificates.
@@ -194,10 +197,23 @@ func (v *Validator) statement(data []byte, allowed func(protocol.Kind) bool) Ver
 	if !ok {
 		return Later
 	}
-	if council.Verify(s) != nil {
-		return Reject
+	if err := council.Verify(s); err != nil {
+		return v.unsigned(st, err)
 	}
 	return Accept
+}
+
+// unsigned judges a statement that the council known here did not sign. A signature that is false is so for everybody; but
+// ahead of the newest open round the council may have changed, and who knows of that may find the quorum in it.
+func (v *Validator) unsigned(st *protocol.Statement, err error) Verdict {
+	round, _, ok := v.view.Round()
+	switch {
+	case errors.Is(err, protocol.ErrBadSignature) || ok && st.Round <= round:
+		return Reject
+	case ok && st.Round == round+1 || !ok && st.Round == 0:
+		return Later
+	}
+	return Ignore
 }
 
 // decodes reports whether the statement's body is one of its kind.
@@ -214,6 +230,10 @@ func decodes(st *protocol.Statement) bool {
 		_, err = protocol.DecodeBody[protocol.RevealSet](st)
 	case protocol.KindCertificate:
 		_, err = protocol.DecodeBody[protocol.Certificate](st)
+	case protocol.KindCouncil:
+		_, err = protocol.DecodeBody[protocol.NewCouncil](st)
+	case protocol.KindEnd:
+		_, err = protocol.DecodeBody[protocol.End](st)
 	default:
 		return false
 	}

@@ -279,6 +279,24 @@ func TestValidateStatement(t *testing.T) {
 			w.view.council, w.view.opened = nil, false
 			return cosign(w.genesis, w.members...)
 		}, want: Reject},
+		{name: "council", make: func(w *world) []byte { return cosign(council(w, 5), quorum(w)...) }, want: Accept},
+		{name: "end", make: func(w *world) []byte {
+			return cosign(protocol.NewStatement(w.run, 5, protocol.Hash("certificate"), protocol.End{}), quorum(w)...)
+		}, want: Accept},
+		{name: "next round's by an unknown council", make: func(w *world) []byte {
+			s := protocol.NewStatement(w.run, 5, protocol.Hash("council"), protocol.Open{})
+			return cosign(s, append(quorum(w)[:2], w.alien)...)
+		}, want: Later},
+		{name: "far round's by an unknown council", make: func(w *world) []byte {
+			s := protocol.NewStatement(w.run, 7, protocol.Hash("x"), protocol.Open{})
+			return cosign(s, append(quorum(w)[:2], w.alien)...)
+		}, want: Ignore},
+		{name: "next round's with a false signature", make: func(w *world) []byte {
+			b := cosign(council(w, 5), quorum(w)...)
+			b[len(b)-1] ^= 1
+			return b
+		}, want: Reject},
+		{name: "council on cert", make: func(w *world) []byte { return cosign(council(w, 5), quorum(w)...) }, want: Reject, cert: true},
 		{name: "certificate on control", make: func(w *world) []byte { return cosign(certificate(w), quorum(w)...) }, want: Reject},
 		{name: "certificate", make: func(w *world) []byte { return cosign(certificate(w), quorum(w)...) }, want: Accept, cert: true},
 		{name: "open on cert", make: func(w *world) []byte { return cosign(w.open, quorum(w)...) }, want: Reject, cert: true},
@@ -294,6 +312,10 @@ func TestValidateStatement(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
 	}
+}
+
+func council(w *world, round uint32) protocol.Statement {
+	return protocol.NewStatement(w.run, round, protocol.Hash("certificate"), protocol.NewCouncil{Threshold: 3})
 }
 
 func certificate(w *world) protocol.Statement {

@@ -58,7 +58,7 @@ func TestOneSeedOneHistory(t *testing.T) {
 		t.Errorf("ModelRoot %s with one thread, %s with three", model, again)
 	}
 	if i, ok := firstDifference(chain, same); !ok {
-		t.Errorf("the histories differ from the %s on", placeName(uint64(i)))
+		t.Errorf("the histories differ from statement %d on", i)
 	}
 }
 

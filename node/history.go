@@ -16,6 +16,9 @@ import (
 // against whoever signed both.
 var errForked = errors.New("two different statements at one place of the chain")
 
+// errEnded means that the awaited statement never comes: the founder stopped the run before that round.
+var errEnded = errors.New("the run ended before this round")
+
 // history is the verified statement chain, in order and without gaps, kept on disk one file per statement. It is safe
 // for concurrent use.
 type history struct {
@@ -23,11 +26,27 @@ type history struct {
 	spec *protocol.RunSpec
 	run  protocol.Digest
 
-	mu      sync.Mutex
+	mu       sync.Mutex
+	genesis  *protocol.Genesis
+	councils []reign // every aggregator set so far; the last one signs what comes next
+	chain    []*protocol.SignedStatement
+	digests  map[protocol.Digest]uint64 // place of every statement
+	places   map[slot]uint64            // place of every statement but Councils, of which a round may have many
+	opened   *protocol.SignedStatement  // the last Open; nil before the first
+	certs    uint32                     // certified rounds
+	changed  chan struct{}              // closed and replaced at every append
+}
+
+// reign is an aggregator set and the place of the first statement that it signs.
+type reign struct {
+	from    uint64
 	council *protocol.Council
-	genesis *protocol.Genesis
-	chain   []*protocol.SignedStatement
-	changed chan struct{} // closed and replaced at every append
+}
+
+// slot names a statement of a round.
+type slot struct {
+	kind  protocol.Kind
+	round uint32
 }
 
 // openHistory loads and verifies what a directory holds. A damaged file is an error that names it; statements after a
@@ -36,45 +55,79 @@ func openHistory(dir string, spec *protocol.RunSpec, run protocol.Digest) (*hist
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("statement directory: %w", err)
 	}
-	h := &history{dir: dir, spec: spec, run: run, changed: make(chan struct{})}
+	h := &history{dir: dir, spec: spec, run: run, digests: map[protocol.Digest]uint64{}, places: map[slot]uint64{}, changed: make(chan struct{})}
 	for i := uint64(0); ; i++ {
 		data, err := os.ReadFile(h.path(i))
 		if errors.Is(err, fs.ErrNotExist) {
 			return h, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", placeName(i), err)
+			return nil, fmt.Errorf("read statement %d: %w", i, err)
 		}
 		s, err := protocol.DecodeStatement(data)
 		if err == nil {
-			err = h.verify(s)
+			err = h.take(s, func() error { return nil })
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s is damaged; delete it and what follows, the run's peers have it: %w", h.path(i), err)
 		}
-		h.push(s)
 	}
 }
 
 func (h *history) path(i uint64) string { return filepath.Join(h.dir, fmt.Sprintf("%08d.cbor", i)) }
 
-// verify checks that s is the next statement. The caller holds mu or is alone.
-func (h *history) verify(s *protocol.SignedStatement) error {
+// verify checks that s is the next statement, and returns the council that signs what comes after it. The caller holds mu
+// or is alone.
+func (h *history) verify(s *protocol.SignedStatement) (*protocol.Genesis, *protocol.Council, error) {
 	if len(h.chain) == 0 {
-		_, _, err := protocol.OpenGenesis(h.spec, h.run, s)
-		return err
+		return protocol.OpenGenesis(h.spec, h.run, s)
 	}
 	if err := s.Statement.Follows(&h.chain[len(h.chain)-1].Statement); err != nil {
-		return err
+		return nil, nil, err
 	}
-	return h.council.Verify(s)
+	council := h.council()
+	if err := council.Verify(s); err != nil {
+		return nil, nil, err
+	}
+	next, err := council.After(h.spec, &s.Statement)
+	return h.genesis, next, err
 }
 
-func (h *history) push(s *protocol.SignedStatement) {
-	if len(h.chain) == 0 {
-		h.genesis, h.council, _ = protocol.OpenGenesis(h.spec, h.run, s)
+// take verifies the next statement, stores it and appends it.
+func (h *history) take(s *protocol.SignedStatement, store func() error) error {
+	genesis, council, err := h.verify(s)
+	if err != nil {
+		return err
+	}
+	if err := store(); err != nil {
+		return err
+	}
+	st, at := &s.Statement, uint64(len(h.chain))
+	if h.genesis = genesis; council != h.council() {
+		h.councils = append(h.councils, reign{at + 1, council})
+	}
+	h.digests[st.Digest()] = at
+	switch st.Kind {
+	case protocol.KindCouncil:
+	case protocol.KindOpen:
+		h.opened = s
+		h.places[slot{st.Kind, st.Round}] = at
+	case protocol.KindCertificate:
+		h.certs = st.Round + 1
+		fallthrough
+	default:
+		h.places[slot{st.Kind, st.Round}] = at
 	}
 	h.chain = append(h.chain, s)
+	return nil
+}
+
+// council returns the set that signs what comes next, nil before the Genesis. The caller holds mu or is alone.
+func (h *history) council() *protocol.Council {
+	if len(h.councils) == 0 {
+		return nil
+	}
+	return h.councils[len(h.councils)-1].council
 }
 
 // add verifies s and appends it durably. A statement that is already there is no error and gives false; one that lies
@@ -82,118 +135,40 @@ func (h *history) push(s *protocol.SignedStatement) {
 func (h *history) add(s *protocol.SignedStatement) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at := place(&s.Statement)
-	if at < uint64(len(h.chain)) {
-		if h.chain[at].Statement.Digest() != s.Statement.Digest() && h.council.Verify(s) == nil {
-			return false, fmt.Errorf("%s: %w", placeName(at), errForked)
-		}
+	if _, ok := h.digests[s.Statement.Digest()]; ok {
 		return false, nil
 	}
-	if at > uint64(len(h.chain)) {
+	if err := h.rival(&s.Statement, s); err != nil {
+		return false, err
+	}
+	if n := len(h.chain); n == 0 && s.Statement.Kind != protocol.KindGenesis || n > 0 && s.Statement.Prev != h.chain[n-1].Statement.Digest() {
 		return false, nil
 	}
-	if err := h.verify(s); err != nil {
+	if err := h.take(s, func() error { return durable.WriteFile(h.path(uint64(len(h.chain))), s.Encode(), 0o600) }); err != nil {
 		return false, err
 	}
-	if err := durable.WriteFile(h.path(at), s.Encode(), 0o600); err != nil {
-		return false, err
-	}
-	h.push(s)
 	close(h.changed)
 	h.changed = make(chan struct{})
 	return true, nil
 }
 
-// length returns the number of statements.
-func (h *history) length() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return uint64(len(h.chain))
-}
-
-// at returns the statement at a place, or nil.
-func (h *history) at(i uint64) *protocol.SignedStatement {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if i >= uint64(len(h.chain)) {
+// rival returns errForked if another statement stands in the place of s, which is not in the chain, and the set of that
+// place signed both.
+func (h *history) rival(st *protocol.Statement, s *protocol.SignedStatement) error {
+	at, taken := h.places[slot{st.Kind, st.Round}]
+	if before, ok := h.digests[st.Prev]; ok && before+1 < uint64(len(h.chain)) {
+		at, taken = before+1, true
+	}
+	if !taken {
 		return nil
 	}
-	return h.chain[i]
-}
-
-// wait returns a channel that is closed when a statement is added after this call.
-func (h *history) wait() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.changed
-}
-
-// rules returns the council and Genesis, or nil before the Genesis is known.
-func (h *history) rules() (*protocol.Council, *protocol.Genesis) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.council, h.genesis
-}
-
-// statementOf decodes the body at the given kind and round. It fails if the chain is not that long.
-func statementOf[T protocol.Genesis | protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](h *history, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
-	i := place(&protocol.Statement{Kind: kind, Round: round})
-	s := h.at(i)
-	if s == nil {
-		return nil, nil, fmt.Errorf("%s is not known here yet", placeName(i))
-	}
-	b, err := protocol.DecodeBody[T](&s.Statement)
-	return b, s, err
-}
-
-// modelRoot returns the ModelRoot and OuterRoot of the public state at the start of a round: those of the Genesis for
-// round 0, else of the Certificate before.
-func (h *history) modelRoot(round uint32) (model, outer protocol.Digest, err error) {
-	if round == 0 {
-		g, _, err := statementOf[protocol.Genesis](h, protocol.KindGenesis, 0)
-		if err != nil {
-			return model, outer, err
+	for i := len(h.councils) - 1; i >= 0; i-- {
+		if r := h.councils[i]; r.from <= at {
+			if r.council.Verify(s) != nil {
+				return nil
+			}
+			return fmt.Errorf("%s of round %d: %w", st.Kind, st.Round, errForked)
 		}
-		return g.Model, g.Outer, nil
 	}
-	c, _, err := statementOf[protocol.Certificate](h, protocol.KindCertificate, round-1)
-	if err != nil {
-		return model, outer, err
-	}
-	return c.Model, c.Outer, nil
-}
-
-// shards returns the shards that a rostered peer is assigned in an opened round, of a model of params parameters; nil for
-// all.
-func (h *history) shards(round uint32, params int, p protocol.PeerID) ([]uint32, error) {
-	open, _, err := statementOf[protocol.Open](h, protocol.KindOpen, round)
-	if err != nil {
-		return nil, err
-	}
-	return open.Shards(&h.spec.Codec, params, round, rosterIndex(open, p)), nil
-}
-
-// rounds returns the number of certified rounds.
-func (h *history) rounds() uint32 {
-	n := h.length()
-	if n == 0 {
-		return 0
-	}
-	return uint32((n - 1) / 4)
-}
-
-// encodeFrom returns statements from a place on, at most limit bytes of them.
-func (h *history) encodeFrom(from uint64, limit int) ([]byte, error) {
-	resp := statementsResponse{List: []protocol.SignedStatement{}}
-	for size := 0; ; from++ {
-		s := h.at(from)
-		if s == nil {
-			break
-		}
-		if size += len(s.Statement.Body) + 256 + 110*len(s.Sigs); size > limit {
-			break
-		}
-		resp.List = append(resp.List, *s)
-	}
-	return protocol.Encode(resp)
+	return nil
 }

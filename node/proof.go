@@ -134,12 +134,12 @@ func (a *Aggregator) Proof(ctx context.Context, round uint32, peer protocol.Peer
 	if v.Checkpoint == nil {
 		return nil, errors.New("the log has no cosigned checkpoint yet; try again shortly")
 	}
-	council, _ := a.history.rules()
 	notes := make([][]byte, len(v.Checkpoint.Notes))
 	for i, n := range v.Checkpoint.Notes {
 		notes[i] = n.Note
 	}
-	if p.Checkpoint, err = verify.MergeCheckpoints(council, notes...); err != nil {
+	p.Councils = a.history.councilChanges()
+	if err := p.TakeCheckpoint(a.spec, notes...); err != nil {
 		return nil, err
 	}
 	if err := a.proofContribution(ctx, p, round, peer); err != nil {
@@ -161,14 +161,14 @@ func (a *Aggregator) proofStatements(round uint32) (*verify.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := place(&protocol.Statement{Kind: protocol.KindCertificate, Round: round})
-	if a.history.at(at) == nil {
+	if round >= a.history.rounds() {
 		return nil, fmt.Errorf("round %d is not certified yet", round)
 	}
-	p := &verify.Proof{Spec: spec, Genesis: *a.history.at(0), Open: *a.history.at(at - 3), Freeze: *a.history.at(at - 2),
-		RevealSet: *a.history.at(at - 1), Certificate: *a.history.at(at)}
+	of := func(k protocol.Kind, round uint32) protocol.SignedStatement { return *a.history.find(k, round) }
+	p := &verify.Proof{Spec: spec, Genesis: *a.history.at(0), Open: of(protocol.KindOpen, round), Freeze: of(protocol.KindFreeze, round),
+		RevealSet: of(protocol.KindRevealSet, round), Certificate: of(protocol.KindCertificate, round)}
 	if round > 0 {
-		p.Previous = []protocol.SignedStatement{*a.history.at(at - 5), *a.history.at(at - 4)}
+		p.Previous = []protocol.SignedStatement{of(protocol.KindRevealSet, round-1), of(protocol.KindCertificate, round-1)}
 	}
 	return p, nil
 }

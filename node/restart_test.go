@@ -14,16 +14,15 @@ import (
 // eventually waits until a statement of the given kind and round is in a history.
 func eventually(t *testing.T, ctx context.Context, h *history, kind protocol.Kind, round uint32) {
 	t.Helper()
-	at := place(&protocol.Statement{Kind: kind, Round: round})
 	for {
 		more := h.wait()
-		if h.length() > at {
+		if h.find(kind, round) != nil {
 			return
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			t.Fatalf("no %s in time", placeName(at))
+			t.Fatalf("no %s of round %d in time", kind, round)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package node
 
-import (
-	"fmt"
-
-	"drystone/protocol"
-)
+import "drystone/protocol"
 
 // Calls that the processes of a run make to one another (gossip.Host.Call). Requests and responses are canonical CBOR
 // unless stated.
@@ -19,6 +15,7 @@ const (
 	callReveal     = "reveal"     // contributor or aggregator: a revealRequest; a Reveal
 	callOpen       = "open"       // contributor: an OpenRequest; an Opening
 	callOpening    = "opening"    // aggregator: an openingRequest; an Opening without states
+	callLeaves     = "leaves"     // aggregator: a leavesRequest; a leavesResponse
 	callStatus     = "status"     // aggregator, empty request: Status as JSON
 	callProof      = "proof"      // aggregator: a proofRequest; a proof file
 	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON
@@ -30,6 +27,7 @@ const (
 const (
 	maxSmall      = 16 << 10
 	maxStatements = 4 << 20
+	maxLeaves     = 4 << 20
 	maxStatus     = 8 << 20
 	maxProofFile  = 32 << 20
 	maxChainCall  = 1 << 20
@@ -39,7 +37,7 @@ const (
 // statementsRequest asks for statements from a place of the chain on.
 type statementsRequest struct {
 	_    struct{} `cbor:",toarray"`
-	From uint64   // Genesis is 0, Open r is 1+4r, and so on
+	From uint64   // how many statements come before it; Genesis is 0
 }
 
 // statementsResponse holds as many statements as fit.
@@ -64,6 +62,21 @@ type openingRequest struct {
 	Drawer protocol.PeerID
 }
 
+// leavesRequest asks for leaves of the transparency log, number From and what follows, of the log as it was with Size leaves.
+type leavesRequest struct {
+	_    struct{} `cbor:",toarray"`
+	From uint64
+	Size uint64
+}
+
+// leavesResponse holds as many as fit, and the RFC 6962 proof that the log up to the last of them is a prefix of that of
+// Size leaves; no proof if that is all of it.
+type leavesResponse struct {
+	_      struct{} `cbor:",toarray"`
+	Leaves [][]byte
+	Proof  []protocol.Digest
+}
+
 // proofRequest names a contribution.
 type proofRequest struct {
 	_     struct{} `cbor:",toarray"`
@@ -78,20 +91,4 @@ type Claim struct {
 	Balance string           `json:"balance"` // the account's balance on the chain afterwards
 	Tx      string           `json:"tx"`      // hash; empty if there was nothing to claim
 	GasBy   protocol.PeerID  `json:"gas_by"`  // who paid for the transaction
-}
-
-// place returns a statement's position in the chain: Genesis 0, Open r 1+4r, Freeze 2+4r, RevealSet 3+4r, Certificate 4+4r.
-func place(s *protocol.Statement) uint64 {
-	if s.Kind <= protocol.KindGenesis {
-		return 0
-	}
-	return uint64(s.Kind) - 1 + 4*uint64(s.Round)
-}
-
-// placeName names a position for messages.
-func placeName(p uint64) string {
-	if p == 0 {
-		return "Genesis"
-	}
-	return fmt.Sprintf("%s of round %d", protocol.Kind((p-1)%4+2), (p-1)/4)
 }

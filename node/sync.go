@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"drystone/gossip"
@@ -26,27 +28,17 @@ func (v roundView) Council() (*protocol.Council, bool) {
 	return c, c != nil
 }
 
-// newestOpen returns the last Open of the chain.
-func (v roundView) newestOpen() (*protocol.SignedStatement, bool) {
-	n := v.h.length()
-	if n < 2 {
-		return nil, false
-	}
-	s := v.h.at(n - 1 - (n-2)%4)
-	return s, s != nil
-}
-
 func (v roundView) Round() (uint32, protocol.Digest, bool) {
-	s, ok := v.newestOpen()
-	if !ok {
+	s := v.h.newestOpen()
+	if s == nil {
 		return 0, protocol.Digest{}, false
 	}
 	return s.Statement.Round, s.Statement.Digest(), true
 }
 
 func (v roundView) Rostered(p protocol.PeerID) bool {
-	s, ok := v.newestOpen()
-	if !ok {
+	s := v.h.newestOpen()
+	if s == nil {
 		return false
 	}
 	open, err := protocol.DecodeBody[protocol.Open](&s.Statement)
@@ -78,8 +70,8 @@ func (v roundView) Frozen() (*protocol.Freeze, bool) {
 }
 
 func (v roundView) Known(st *protocol.SignedStatement) bool {
-	held := v.h.at(place(&st.Statement))
-	return held != nil && held.Statement.Digest() == st.Statement.Digest() && !bytes.Equal(held.Encode(), st.Encode())
+	held := v.h.held(st.Statement.Digest())
+	return held != nil && !bytes.Equal(held.Encode(), st.Encode())
 }
 
 // rosterIndex returns a peer's assignment index in an Open, or -1.
@@ -126,7 +118,7 @@ func (m *member) follow(subs []*gossip.Subscription) {
 					continue // the validator has refused it already
 				}
 				m.learn(s)
-				if place(&s.Statement) >= m.history.length() {
+				if m.history.held(s.Statement.Digest()) == nil {
 					select {
 					case wake <- struct{}{}:
 					default:
@@ -165,9 +157,12 @@ func (m *member) learn(s *protocol.SignedStatement) {
 	}
 }
 
-// catchUp fetches and verifies the statements that are missing here, from the first peer that has any.
+// catchUp fetches and verifies the statements that are missing here, from the first peer that has any. It asks them in
+// random order, so that one which stalls or holds back delays it now and then only.
 func (m *member) catchUp(ctx context.Context, peers []protocol.PeerID) error {
 	var last error
+	peers = slices.Clone(peers)
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, p := range peers {
 		if p == m.cfg.Key.ID() {
 			continue
@@ -217,7 +212,7 @@ func (m *member) catchUpFrom(ctx context.Context, p protocol.PeerID) (added int,
 	}
 }
 
-// councilPeers returns the aggregators of the Genesis, or every connected peer before it is known.
+// councilPeers returns the aggregators that sign now, or every connected peer before it is known.
 func (m *member) councilPeers() []protocol.PeerID {
 	council, _ := m.history.rules()
 	if council == nil {
@@ -232,7 +227,7 @@ func (m *member) councilPeers() []protocol.PeerID {
 	return ids
 }
 
-// stayConnected dials aggregators of the Genesis that are not connected, until the member closes.
+// stayConnected dials aggregators that are not connected, until the member closes.
 func (m *member) stayConnected() {
 	m.spawn(func(ctx context.Context) {
 		for {

@@ -14,7 +14,10 @@ import (
 func (t *Trainer) work(ctx context.Context) {
 	defer close(t.finished)
 	for round := t.history.rounds(); round < t.spec.Train.Rounds; round++ {
-		if err := t.round(ctx, round); err != nil {
+		if err := t.round(ctx, round); errors.Is(err, errEnded) {
+			t.emit(Event{Kind: EventFinished, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the founder stopped the run after %d rounds", round)})
+			return
+		} else if err != nil {
 			if ctx.Err() == nil {
 				t.err = fmt.Errorf("round %d: %w", round, err)
 				t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: t.err.Error()})
@@ -25,11 +28,11 @@ func (t *Trainer) work(ctx context.Context) {
 	t.emit(Event{Kind: EventFinished, Round: t.spec.Train.Rounds, Peer: t.cfg.Key.ID(), Text: "the last round is certified"})
 }
 
-// await waits until the chain holds the statement of a round.
-func await[T protocol.Open | protocol.Freeze | protocol.RevealSet | protocol.Certificate](ctx context.Context, h *history, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
+// await waits until the chain holds the statement of a round. It returns errEnded if an End comes in its place.
+func await[T protocol.StatementBody](ctx context.Context, h *history, kind protocol.Kind, round uint32) (*T, *protocol.SignedStatement, error) {
 	for {
 		more := h.wait()
-		if b, s, err := statementOf[T](h, kind, round); s != nil {
+		if b, s, err := statementOf[T](h, kind, round); s != nil || errors.Is(err, errEnded) {
 			return b, s, err
 		}
 		select {
@@ -101,7 +104,7 @@ func (t *Trainer) trouble(round uint32, err error) {
 }
 
 func (t *Trainer) frozen(round uint32) bool {
-	return t.history.at(place(&protocol.Statement{Kind: protocol.KindFreeze, Round: round})) != nil
+	return t.history.find(protocol.KindFreeze, round) != nil
 }
 
 // theta fetches the public state, trying until the round is frozen.
@@ -188,9 +191,8 @@ func (t *Trainer) commit(ctx context.Context, st *protocol.SignedStatement, comm
 	if err := t.commits.Publish(ctx, data); err != nil && ctx.Err() == nil {
 		t.cfg.Log.Debug("publish commit", "err", err)
 	}
-	freeze := place(&st.Statement) + 1
 	err := retry(ctx, time.Second, func() error {
-		if t.history.at(freeze) != nil {
+		if t.frozen(st.Statement.Round) {
 			return nil // too late or in already: the Freeze tells
 		}
 		return t.askCouncil(ctx, callCommit, data, func(resp []byte) error { return t.checkReceipt(resp, commit) })

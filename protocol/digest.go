@@ -65,6 +65,8 @@ const (
 	DomainVerdict    = "verdict"
 	DomainStates     = "states"
 	DomainCheckpoint = "checkpoint"
+	DomainControl    = "control"
+	DomainAccept     = "accept"
 )
 
 // Hash returns SHA-256("drystone/1/" domain 0x00 parts...). Parts are concatenated: callers with more than one part

@@ -31,6 +31,9 @@
 //
 //	Genesis -> Open 0 -> Freeze 0 -> RevealSet 0 -> Certificate 0 -> Open 1 -> ...
 //
+// Between a Certificate and the next Open there may be Councils, which change the set (signed by the one before), and in
+// place of an Open the End of a run that its founder stopped. Both follow a Control, the founder's signed order.
+//
 // No statement holds a clock reading: with every peer on time one seed gives one chain, byte for byte. docs/protocol.md
 // tells the whole round.
 package protocol

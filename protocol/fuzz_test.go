@@ -49,11 +49,13 @@ func FuzzDecodeSigned(f *testing.F) {
 }
 func FuzzDecodeStatement(f *testing.F) { fuzzMessages(f, "SignedStatement") }
 func FuzzDecodeBody(f *testing.F) {
-	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Freeze", "body RevealSet", "body Certificate")
+	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Freeze", "body RevealSet", "body Certificate",
+		"body Council", "body End")
 }
 func FuzzDecodeReveal(f *testing.F)     { fuzzMessages(f, "Reveal") }
 func FuzzDecodeOpening(f *testing.F)    { fuzzMessages(f, "OpenRequest", "Opening") }
-func FuzzDecodeSettlement(f *testing.F) { fuzzMessages(f, "Settlement", "Payout") }
+func FuzzDecodeSettlement(f *testing.F) { fuzzMessages(f, "Settlement", "Payout", "Rotation") }
+func FuzzDecodeControl(f *testing.F)    { fuzzMessages(f, "Control pause", "Control replace") }
 
 // FuzzGenesis opens hostile Genesis statements: no body, however odd, panics or passes unsigned.
 func FuzzGenesis(f *testing.F) {

@@ -39,7 +39,7 @@ func named(name string, s sample) sample {
 	return s
 }
 
-func bodyOf[T Genesis | Open | Freeze | RevealSet | Certificate](s Statement) sample {
+func bodyOf[T StatementBody](s Statement) sample {
 	kind := s.Kind
 	return sample{name: "body " + kind.String(), data: s.Body, digest: s.Digest(), again: func(data []byte) ([]byte, error) {
 		b, err := DecodeBody[T](&Statement{Kind: kind, Body: data})
@@ -114,5 +114,11 @@ func samples(t testing.TB) []sample {
 		signed("Join of 2 shards", p, Join{Run: w.run, Peer: p.ID(), Payout: Address{0xca, 0xfe}, Nonce: 1, Shards: 2}),
 		named("body Open with capacities", bodyOf[Open](NewStatement(w.run, 1, w.chain[4].Digest(), Open{Model: Hash("theta1"), Outer: Hash("outer1"),
 			Roster: []PeerID{w.peers[0].ID(), w.peers[1].ID()}, Capacity: []uint32{0, 2}}))),
+		signed("Control pause", w.founder, Control{Run: w.run, Founder: w.founder.ID(), Action: ActionPause, Nonce: 1}),
+		signed("Control replace", w.founder, Control{Run: w.run, Founder: w.founder.ID(), Action: ActionReplace, Nonce: 2,
+			Add: []Signed[Accept]{w.accept(DeriveKey(1, "agg4"))}, Remove: []PeerID{a.ID()}}),
+		bodyOf[NewCouncil](w.newCouncil(&w.chain[4], 1, w.council.Members[1:], 2)),
+		bodyOf[End](NewStatement(w.run, 1, w.chain[4].Digest(), End{Control: Hash("control")})),
+		plain("Rotation", Rotation{Run: w.run, Sequence: 1, Signers: []Address{{1}, {2}}, Threshold: 2}),
 	}
 }

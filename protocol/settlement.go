@@ -1,6 +1,10 @@
 package protocol
 
-import "math/big"
+import (
+	"bytes"
+	"math/big"
+	"slices"
+)
 
 // Amount is an unsigned 256-bit integer, big-endian: a quantity of the ledger's smallest unit, 10^-18 token.
 type Amount [32]byte
@@ -36,6 +40,30 @@ type Settlement struct {
 	LogRoot    Digest // transparency log when the epoch's last verdict was in
 	PayoutRoot Digest // Merkle root over the payouts, in the contract's hashing
 	Total      Amount // sum of all cumulative payouts
+}
+
+// Rotation registers another set of signers with the contract. Aggregators sign its EIP-712 digest, and the contract
+// takes it once t of those registered before have.
+type Rotation struct {
+	_         struct{} `cbor:",toarray"`
+	Run       Digest
+	Sequence  uint64    // from 1, one more with every rotation
+	Signers   []Address // ascending
+	Threshold uint32
+}
+
+// Rotation returns the rotation that registers the council. It fails for a member whose ID is no public key.
+func (c *Council) Rotation(sequence uint64) (Rotation, error) {
+	r := Rotation{Run: c.Run, Sequence: sequence, Threshold: uint32(c.Threshold)}
+	for _, a := range c.Members {
+		addr, err := a.ID.Address()
+		if err != nil {
+			return Rotation{}, err
+		}
+		r.Signers = append(r.Signers, addr)
+	}
+	slices.SortFunc(r.Signers, func(a, b Address) int { return bytes.Compare(a[:], b[:]) })
+	return r, nil
 }
 
 // EVMSignature is R || S || V as the EVM's ecrecover takes it, V 27 or 28.

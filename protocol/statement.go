@@ -4,24 +4,26 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Kind is the kind of a statement.
 type Kind uint8
 
-// Kinds of statements, in the order of a round.
+// Kinds of statements: the first five in the order of a round, then those that may stand between two rounds. A Council
+// or an End has the number of the round that it stands before.
 const (
 	KindGenesis     Kind = 1
 	KindOpen        Kind = 2
 	KindFreeze      Kind = 3
 	KindRevealSet   Kind = 4
 	KindCertificate Kind = 5
+	KindCouncil     Kind = 6
+	KindEnd         Kind = 7
 )
 
 // String returns the kind's name.
 func (k Kind) String() string {
-	names := [...]string{"unknown", "Genesis", "Open", "Freeze", "RevealSet", "Certificate"}
+	names := [...]string{"unknown", "Genesis", "Open", "Freeze", "RevealSet", "Certificate", "Council", "End"}
 	if int(k) >= len(names) {
 		return names[0]
 	}
@@ -136,8 +138,29 @@ type Merged struct {
 	Norm   uint64 // bits of the float64 Euclidean norm of the decoded update
 }
 
+// NewCouncil replaces the aggregator set: the set before signs it, the new one signs every statement after it. The change
+// is one in, one out, or one of each, and Threshold follows from it (QuorumSpec.Of).
+type NewCouncil struct {
+	_           struct{}     `cbor:",toarray"`
+	Aggregators []Aggregator // ascending by ID
+	Threshold   uint32       // t
+	Control     Digest       // the founder's Control that asked for it, a leaf of the log
+}
+
+// End ends the run before the planned number of rounds: those before End's own Round were its last. What they owe is
+// still checked and settled.
+type End struct {
+	_       struct{} `cbor:",toarray"`
+	Control Digest   // the founder's Control that asked for it, a leaf of the log
+}
+
+// StatementBody is the body of any kind of statement.
+type StatementBody interface {
+	Genesis | Open | Freeze | RevealSet | Certificate | NewCouncil | End
+}
+
 // Body returns the statement's body as the type of its kind.
-func DecodeBody[T Genesis | Open | Freeze | RevealSet | Certificate](s *Statement) (*T, error) {
+func DecodeBody[T StatementBody](s *Statement) (*T, error) {
 	var v T
 	if want := kindOf(any(v)); s.Kind != want {
 		return nil, fmt.Errorf("statement is a %s, want %s: %w", s.Kind, want, ErrChain)
@@ -160,12 +183,16 @@ func kindOf(v any) Kind {
 		return KindRevealSet
 	case Certificate:
 		return KindCertificate
+	case NewCouncil:
+		return KindCouncil
+	case End:
+		return KindEnd
 	}
 	return 0
 }
 
 // NewStatement makes the statement with the given body.
-func NewStatement[T Genesis | Open | Freeze | RevealSet | Certificate](run Digest, round uint32, prev Digest, b T) Statement {
+func NewStatement[T StatementBody](run Digest, round uint32, prev Digest, b T) Statement {
 	return Statement{Run: run, Kind: kindOf(any(b)), Round: round, Prev: prev, Body: mustEncode(b)}
 }
 
@@ -198,30 +225,6 @@ func DecodeStatement(data []byte) (*SignedStatement, error) {
 	return &s, nil
 }
 
-// Council is the aggregator set that a Genesis lists; it judges every later statement. It is immutable.
-type Council struct {
-	Run       Digest
-	Threshold int
-	Members   []Aggregator // ascending by ID
-}
-
-// Member returns the aggregator with the given ID.
-func (c *Council) Member(id PeerID) (Aggregator, bool) {
-	i, ok := slices.BinarySearchFunc(c.Members, id, func(a Aggregator, id PeerID) int { return bytes.Compare(a.ID[:], id[:]) })
-	if !ok {
-		return Aggregator{}, false
-	}
-	return c.Members[i], true
-}
-
-// Verify checks that t distinct members signed the statement of this run.
-func (c *Council) Verify(s *SignedStatement) error {
-	if s.Statement.Run != c.Run {
-		return fmt.Errorf("%s of run %s, want run %s: %w", s.Statement.Kind, s.Statement.Run.Short(), c.Run.Short(), ErrChain)
-	}
-	return countSigs(&s.Statement, s.Sigs, c.Threshold, func(id PeerID) bool { _, ok := c.Member(id); return ok })
-}
-
 // countSigs wants at least need signatures, strictly ascending by signer, every one of them valid and by an allowed signer.
 func countSigs(s *Statement, sigs []Cosignature, need int, allowed func(PeerID) bool) error {
 	if len(sigs) < need || len(sigs) > MaxSigners+1 {
@@ -242,49 +245,25 @@ func countSigs(s *Statement, sigs []Cosignature, need int, allowed func(PeerID) 
 	return nil
 }
 
-// OpenGenesis verifies a Genesis for the given spec: the founder's signature and that of every aggregator listed. It
-// returns the body and the council that judges all later statements.
-func OpenGenesis(spec *RunSpec, run Digest, s *SignedStatement) (*Genesis, *Council, error) {
-	g, err := DecodeBody[Genesis](&s.Statement)
-	if err != nil {
-		return nil, nil, err
-	}
-	st := &s.Statement
-	switch {
-	case st.Run != run || st.Round != 0 || !st.Prev.IsZero():
-		return nil, nil, fmt.Errorf("Genesis of run %s, round %d: want run %s, round 0, no statement before: %w", st.Run.Short(), st.Round, run.Short(), ErrChain)
-	case g.Founder != spec.Founder:
-		return nil, nil, fmt.Errorf("Genesis names founder %s, the run spec %s: %w", g.Founder.Short(), spec.Founder.Short(), ErrChain)
-	case len(g.Aggregators) != spec.Quorum.Aggregators || int(g.Threshold) != spec.Quorum.Threshold:
-		return nil, nil, fmt.Errorf("Genesis has %d of %d aggregators, the run spec %d of %d: %w", g.Threshold, len(g.Aggregators), spec.Quorum.Threshold, spec.Quorum.Aggregators, ErrChain)
-	}
-	must := map[PeerID]bool{g.Founder: true}
-	for i, a := range g.Aggregators {
-		if i > 0 && bytes.Compare(g.Aggregators[i-1].ID[:], a.ID[:]) >= 0 {
-			return nil, nil, fmt.Errorf("Genesis: aggregators not in ascending order: %w", ErrChain)
-		}
-		if len(a.Addrs) > 32 {
-			return nil, nil, fmt.Errorf("Genesis: aggregator %s lists %d addresses, limit 32: %w", a.ID.Short(), len(a.Addrs), ErrTooLarge)
-		}
-		must[a.ID] = true
-	}
-	if err := countSigs(st, s.Sigs, len(must), func(id PeerID) bool { return must[id] }); err != nil {
-		return nil, nil, err
-	}
-	return g, &Council{Run: run, Threshold: int(g.Threshold), Members: g.Aggregators}, nil
-}
-
-// Follows checks that s is the next link after prev: kinds in order, rounds in order, digests chained.
+// Follows checks that s is the next link after prev: kinds in order, rounds in order, digests chained. Between the
+// Certificate of a round and the next Open any number of Councils may stand, and instead of that Open an End, after which
+// there is nothing.
 func (s *Statement) Follows(prev *Statement) error {
-	wantKind, wantRound := prev.Kind+1, prev.Round
+	round, ok := prev.Round, s.Kind == prev.Kind+1
 	switch prev.Kind {
-	case KindGenesis:
-		wantKind, wantRound = KindOpen, 0
 	case KindCertificate:
-		wantKind, wantRound = KindOpen, prev.Round+1
+		round++
+		ok = s.Kind.opens()
+	case KindGenesis, KindCouncil:
+		ok = s.Kind.opens()
+	case KindEnd:
+		ok = false
 	}
-	if s.Run != prev.Run || s.Kind != wantKind || s.Round != wantRound || s.Prev != prev.Digest() {
+	if !ok || s.Run != prev.Run || s.Round != round || s.Prev != prev.Digest() {
 		return fmt.Errorf("%s of round %d after %s of round %d: %w", s.Kind, s.Round, prev.Kind, prev.Round, ErrChain)
 	}
 	return nil
 }
+
+// opens reports whether a statement of this kind may be the first of a round.
+func (k Kind) opens() bool { return k == KindOpen || k == KindCouncil || k == KindEnd }

@@ -60,7 +60,9 @@ type audit struct {
 	run        protocol.Digest
 	spec       *protocol.RunSpec
 	genesis    *protocol.Genesis
-	council    *protocol.Council
+	council    *protocol.Council // of the round
+	before     *protocol.Council // of the round before
+	cosigners  *protocol.Council // of the checkpoint
 	params     int
 	open       *protocol.Open
 	freeze     *protocol.Freeze

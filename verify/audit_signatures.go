@@ -17,6 +17,7 @@ func (a *audit) signatureParts() []part {
 	parts := []part{
 		{"run spec", a.checkSpec},
 		{"Genesis", a.checkGenesis},
+		{"Councils", a.checkCouncils},
 		{"checks", a.checkCounts},
 		{"statement chain", a.checkChain},
 		{"Open", a.checkOpen},
@@ -74,6 +75,40 @@ func (a *audit) checkGenesis() error {
 	return nil
 }
 
+// maxCouncils bounds the changes of the aggregator set that an audit follows; package aggregate admits no more in a run.
+const maxCouncils = 256
+
+// checkCouncils follows the changes of the aggregator set: each one is signed by the quorum of the set before. The set
+// that a Council statement of round r installs signs from round r on.
+func (a *audit) checkCouncils() (err error) {
+	if len(a.p.Councils) > maxCouncils {
+		return fmt.Errorf("%d changes, want at most %d", len(a.p.Councils), maxCouncils)
+	}
+	round := a.p.Open.Statement.Round
+	a.before, a.cosigners = a.council, a.council
+	last := uint32(0)
+	for i := range a.p.Councils {
+		s := &a.p.Councils[i]
+		if s.Statement.Kind != protocol.KindCouncil || s.Statement.Round < last {
+			return fmt.Errorf("statement %d is a %s of round %d, want Councils in the order of the chain", i, s.Statement.Kind, s.Statement.Round)
+		}
+		last = s.Statement.Round
+		if err := a.cosigners.Verify(s); err != nil {
+			return err
+		}
+		if a.cosigners, err = a.cosigners.After(a.spec, &s.Statement); err != nil {
+			return err
+		}
+		if last <= round {
+			a.council = a.cosigners
+		}
+		if last < round {
+			a.before = a.cosigners
+		}
+	}
+	return nil
+}
+
 // checkCounts bounds the work that the rest of the audit may cause: nobody draws or judges twice.
 func (a *audit) checkCounts() error {
 	n := len(a.council.Members)
@@ -102,10 +137,19 @@ func (a *audit) checkChain() error {
 	for i := range p.Previous {
 		chain = append(chain, &p.Previous[i])
 	}
+	for i := range p.Councils {
+		if p.Councils[i].Statement.Round == round {
+			chain = append(chain, &p.Councils[i])
+		}
+	}
 	chain = append(chain, &p.Open, &p.Freeze, &p.RevealSet, &p.Certificate)
 	for i, s := range chain {
-		if s.Statement.Kind != protocol.KindGenesis { // judged already
-			if err := a.council.Verify(s); err != nil {
+		signers := a.council
+		if s.Statement.Round < round {
+			signers = a.before
+		}
+		if k := s.Statement.Kind; k != protocol.KindGenesis && k != protocol.KindCouncil { // judged already
+			if err := signers.Verify(s); err != nil {
 				return err
 			}
 		}
@@ -262,14 +306,14 @@ func (a *audit) checkPayloads() error {
 }
 
 func (a *audit) checkCheckpoint() error {
-	cp, err := OpenCheckpoint(a.p.Checkpoint, a.council)
+	cp, err := OpenCheckpoint(a.p.Checkpoint, a.cosigners)
 	if err != nil {
 		return err
 	}
-	if len(cp.Signers) < a.council.Threshold {
-		return fmt.Errorf("%d aggregators signed it, want %d", len(cp.Signers), a.council.Threshold)
+	if len(cp.Signers) < a.cosigners.Threshold {
+		return fmt.Errorf("%d aggregators signed it, want %d", len(cp.Signers), a.cosigners.Threshold)
 	}
-	if plain, err := MergeCheckpoints(a.council, a.p.Checkpoint); err != nil || !bytes.Equal(plain, a.p.Checkpoint) {
+	if plain, err := MergeCheckpoints(a.cosigners, a.p.Checkpoint); err != nil || !bytes.Equal(plain, a.p.Checkpoint) {
 		return fmt.Errorf("its signatures are not those of aggregators alone, in ascending order")
 	}
 	a.logSize, a.logRoot = cp.Size, cp.Root
@@ -309,6 +353,9 @@ func (a *audit) summarise() error {
 		r.Shards, r.Owed = a.spec.Codec.Shards(a.params), len(a.shards)
 	}
 	r.note(L0, "statements of round %d signed by at least %d of %d aggregators and chained", c.Round, a.council.Threshold, len(a.council.Members))
+	if n := len(a.p.Councils); n > 0 {
+		r.note(L0, "%d changes of the aggregators, each signed by the quorum of the set before", n)
+	}
 	r.note(L0, "commit, Join, draws, verdicts and Certificate in the transparency log of %d leaves", a.logSize)
 	return nil
 }

@@ -32,6 +32,9 @@ type Proof struct {
 	Checkpoint  []byte        // signed note, cosigned by at least t aggregators
 	Logged      LogPaths
 	Settlement  []SettlementRecord // none or one
+	// Councils are the Council statements from the Genesis up to the set that signed Checkpoint, in order; empty while the
+	// Genesis's set stands. They stand in the file beside the rest.
+	Councils []protocol.SignedStatement `cbor:"-"`
 }
 
 // LogPaths places messages of a Proof in the transparency log.
@@ -83,7 +86,20 @@ type SettlementRecord struct {
 // MaxProof bounds a proof file, in bytes.
 const MaxProof = 32 << 20
 
-const magic = "drystone proof 1\n"
+// magic begins a file whose content is a Proof; changed begins one whose content is [Proof, Councils], of a run whose
+// aggregators changed. Both lines are equally long.
+const (
+	magic   = "drystone proof 1\n"
+	changed = "drystone proof 2\n"
+)
+
+type changedProof struct {
+	_        struct{} `cbor:",toarray"`
+	Proof    Proof
+	Councils []protocol.SignedStatement
+}
+
+var errNoChange = errors.New("a file of version 2 without a Council")
 
 // ErrNotProof means that a file is no proof of this version, or is damaged beyond reading.
 var ErrNotProof = errors.New("not a readable proof file")
@@ -96,11 +112,15 @@ type File struct {
 
 // Encode returns the proof file: the magic line, the canonical CBOR of p, and SHA-256 of both.
 func (p *Proof) Encode() ([]byte, error) {
-	body, err := protocol.Encode(p)
+	first, content := magic, any(p)
+	if len(p.Councils) > 0 {
+		first, content = changed, changedProof{Proof: *p, Councils: p.Councils}
+	}
+	body, err := protocol.Encode(content)
 	if err != nil {
 		return nil, fmt.Errorf("encode proof: %w", err)
 	}
-	data := append([]byte(magic), body...)
+	data := append([]byte(first), body...)
 	sum := sha256.Sum256(data)
 	if data = append(data, sum[:]...); len(data) > MaxProof {
 		return nil, fmt.Errorf("encode proof: %d bytes, limit %d: leave out chunk openings", len(data), MaxProof)
@@ -114,18 +134,66 @@ func DecodeProof(data []byte) (*File, error) {
 	switch {
 	case len(data) > MaxProof:
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrNotProof, len(data), MaxProof)
-	case !bytes.HasPrefix(data, []byte(magic)):
+	case !bytes.HasPrefix(data, []byte(magic)) && !bytes.HasPrefix(data, []byte(changed)):
 		return nil, fmt.Errorf("%w: first line is not %q", ErrNotProof, magic[:len(magic)-1])
 	case len(data) < len(magic)+sha256.Size:
 		return nil, fmt.Errorf("%w: it ends after %d bytes", ErrNotProof, len(data))
 	}
 	cut := len(data) - sha256.Size
 	var f File
-	if err := protocol.Decode(data[len(magic):cut], MaxProof, &f.Proof); err != nil {
+	if err := f.Proof.decode(data[len(magic):cut], bytes.HasPrefix(data, []byte(changed))); err != nil {
 		return nil, fmt.Errorf("%w: content: %w", ErrNotProof, err)
 	}
 	f.whole = sha256.Sum256(data[:cut]) == [32]byte(data[cut:])
 	return &f, nil
+}
+
+func (p *Proof) decode(body []byte, withCouncils bool) error {
+	if !withCouncils {
+		return protocol.Decode(body, MaxProof, p)
+	}
+	var c changedProof
+	if err := protocol.Decode(body, MaxProof, &c); err != nil {
+		return err
+	}
+	if len(c.Councils) == 0 {
+		return errNoChange
+	}
+	*p = c.Proof
+	p.Councils = c.Councils
+	return nil
+}
+
+// TakeCheckpoint joins the notes under one checkpoint into the proof, and cuts Councils, which must hold all of the run, off
+// after the set that signed it: the newest that has its quorum there.
+func (p *Proof) TakeCheckpoint(spec *protocol.RunSpec, notes ...[]byte) error {
+	run := protocol.Hash(protocol.DomainRun, p.Spec)
+	_, council, err := protocol.OpenGenesis(spec, run, &p.Genesis)
+	if err != nil {
+		return err
+	}
+	sets := []*protocol.Council{council}
+	for i := range p.Councils {
+		if council, err = council.After(spec, &p.Councils[i].Statement); err != nil {
+			return err
+		}
+		sets = append(sets, council)
+	}
+	for i := len(sets) - 1; i >= 0; i-- {
+		var merged []byte
+		if merged, err = MergeCheckpoints(sets[i], notes...); err != nil {
+			continue
+		}
+		var cp *Checkpoint
+		if cp, err = OpenCheckpoint(merged, sets[i]); err == nil && len(cp.Signers) >= sets[i].Threshold {
+			p.Checkpoint, p.Councils = merged, p.Councils[:i]
+			return nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: too few aggregators of any set signed it", ErrCheckpoint)
+	}
+	return err
 }
 
 // TakeTrace fills in what any one reveal of the contribution shows: the ends of the trace and its place in the Freeze.

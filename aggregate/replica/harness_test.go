@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -87,14 +88,28 @@ func (n *network) pipe(ctx context.Context) (near, far net.Conn, err error) {
 
 // clock is a clock that tests move.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	jumped time.Duration // how far the time of day is off
 }
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	return c.now.Add(c.jumped)
+}
+
+func (c *clock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.now.UnixNano())
+}
+
+// jump sets the time of day, and nothing else.
+func (c *clock) jump(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jumped += d
 }
 
 func (c *clock) advance(d time.Duration) {
@@ -121,23 +136,34 @@ type group struct {
 	dir   string
 	reps  []*Replica // nil where closed
 
+	keys   []protocol.Key         // of the members: the world's aggregators, and who joined
+	change func(i int, c *Config) // nil for none
+	limit  time.Duration          // of each wait; 0 for a minute
+
 	mu      sync.Mutex
 	applied map[int][]Applied // by member, since its last start
+	council []protocol.PeerID // nil for the Genesis's
 	stops   []context.CancelFunc
 	nodes   sync.WaitGroup
 }
 
 // ctx ends long after any test should.
 func (g *group) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), max(g.limit, time.Minute))
 	g.t.Cleanup(cancel)
 	return ctx
 }
 
 func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
+	return newGroupWith(t, tcp, change, nil)
+}
+
+// newGroupWith is newGroup with a change to the members' configurations.
+func newGroupWith(t *testing.T, tcp bool, change func(*protocol.RunSpec), members func(i int, c *Config)) *group {
 	g := &group{t: t, w: aggtest.New(change), net: newNetwork(tcp), clock: &clock{now: time.Unix(1000, 0)},
-		dir: t.TempDir(), applied: map[int][]Applied{}}
-	g.reps = make([]*Replica, len(g.w.Aggs))
+		dir: t.TempDir(), applied: map[int][]Applied{}, change: members}
+	g.keys = slices.Clone(g.w.Aggs)
+	g.reps = make([]*Replica, len(g.keys))
 	for i := range g.reps {
 		g.open(i)
 	}
@@ -146,18 +172,48 @@ func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
 }
 
 func (g *group) config(i int) Config {
-	id := g.w.Aggs[i].ID()
-	return Config{
+	id := g.keys[i].ID()
+	c := Config{
 		Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
-		Log: slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Now: g.clock.Now,
+		Log:   slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Clock: g.clock,
 		OnApply: func(a Applied) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.applied[i] = append(g.applied[i], a)
 		},
-		Timing: Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
+		Timing:  Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
+		council: g.wanted,
 	}
+	if g.change != nil {
+		g.change(i, &c)
+	}
+	return c
+}
+
+// wanted stands for a council that a statement changed.
+func (g *group) wanted(m *aggregate.Machine) []protocol.PeerID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.council != nil {
+		return g.council
+	}
+	return councilOf(m)
+}
+
+func (g *group) want(ids ...protocol.PeerID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.council = ids
+}
+
+// join opens a replica that is no aggregator of the Genesis, and returns its place.
+func (g *group) join(k protocol.Key) int {
+	g.t.Helper()
+	g.keys, g.reps = append(g.keys, k), append(g.reps, nil)
+	i := len(g.reps) - 1
+	g.open(i)
+	return i
 }
 
 // testWriter sends log lines to t.Log.
@@ -226,7 +282,7 @@ func (g *group) stopNodes() {
 
 // node does a member's duties as they come.
 func (g *group) node(ctx context.Context, i int, r *Replica) {
-	key := g.w.Aggs[i]
+	key := g.keys[i]
 	for {
 		changed := r.Changed()
 		var duties []aggregate.Duty
@@ -301,20 +357,16 @@ func phase(p aggregate.Phase, round uint32) func(aggregate.View) bool {
 	return func(v aggregate.View) bool { return v.Phase == p && v.Round == round }
 }
 
-// leader waits for a leader that all open members agree on, and returns its place.
+// leader waits for a leader that a quorum confirms, and returns its place.
 func (g *group) leader() int {
 	g.t.Helper()
-	ctx := g.ctx()
-	for ctx.Err() == nil {
+	for ctx := g.ctx(); ctx.Err() == nil; <-poll() {
 		for i, r := range g.reps {
-			if r != nil {
-				if id, ok := r.Leader(); ok {
-					for j, k := range g.w.Aggs {
-						if k.ID() == id && g.reps[j] != nil && r.raft.VerifyLeader().Error() == nil && i == j {
-							return j
-						}
-					}
-				}
+			if r == nil {
+				continue
+			}
+			if id, ok := r.Leader(); ok && id == g.keys[i].ID() && r.raft.VerifyLeader().Error() == nil {
+				return i
 			}
 		}
 	}

@@ -21,6 +21,8 @@ type roleFlags struct {
 	Listen   []string `help:"Multiaddr to listen on, such as /ip4/0.0.0.0/tcp/4001; default loopback only, any free port." sep:"none"`
 	Announce []string `help:"Multiaddr to announce instead, such as a router's public address." sep:"none"`
 	Threads  int      `help:"Threads of the compute device; default all." default:"0"`
+	Up       float64  `help:"Mbit/s to send model states and data to peers with, at most; default unlimited." default:"0" placeholder:"MBIT"`
+	Down     float64  `help:"Mbit/s to fetch model states and data with, at most; default unlimited." default:"0" placeholder:"MBIT"`
 }
 
 func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node.Config, error) {
@@ -31,7 +33,7 @@ func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node
 	if err != nil {
 		return node.Config{}, err
 	}
-	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Threads: f.Threads, Log: t.log}
+	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Threads: f.Threads, Up: f.Up, Down: f.Down, Log: t.log}
 	if show != nil {
 		c.OnEvent = show.event
 	}
@@ -207,6 +209,8 @@ func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator,
 			}
 			show.line("serving claims, proofs and the model until interrupted")
 			over = nil
+		case <-a.Failed():
+			return a.Err()
 		case <-ctx.Done():
 			return nil
 		}
@@ -262,9 +266,13 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		printOver(t, show, a, c.JSON)
 		if !c.ExitWhenDone {
 			show.line("serving proofs and the model until interrupted")
-			<-ctx.Done()
+			select {
+			case <-a.Failed():
+			case <-ctx.Done():
+			}
 		}
+	case <-a.Failed():
 	case <-ctx.Done():
 	}
-	return a.Close()
+	return errors.Join(a.Err(), a.Close())
 }

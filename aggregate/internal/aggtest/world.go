@@ -22,8 +22,10 @@ type World struct {
 	Run     protocol.Digest
 	Params  int
 	Founder protocol.Key
-	Aggs    []protocol.Key // ascending by ID
-	Peers   []protocol.Key // ascending by ID
+	Aggs    []protocol.Key  // ascending by ID
+	Spares  []protocol.Key  // that may become aggregators
+	Peers   []protocol.Key  // ascending by ID
+	Host    protocol.PeerID // of the ledger, as the Genesis names it
 	// Outcome is what a verifier finds; nil for Passed always.
 	Outcome func(verifier protocol.PeerID, d aggregate.DutyCheck) protocol.Outcome
 
@@ -60,6 +62,7 @@ func New(change func(*protocol.RunSpec)) *World {
 		panic(err)
 	}
 	w.Aggs = keys("aggregator", w.Spec.Quorum.Aggregators)
+	w.Spares = keys("spare", 2)
 	w.Peers = keys("peer", 4)
 	return w
 }
@@ -77,7 +80,7 @@ func compare(a, b protocol.PeerID) int { return slices.Compare(a[:], b[:]) }
 
 // Name returns "agg0", "peer2" or the like.
 func (w *World) Name(id protocol.PeerID) string {
-	for i, k := range w.Aggs {
+	for i, k := range w.Everyone() {
 		if k.ID() == id {
 			return fmt.Sprint("agg", i)
 		}
@@ -90,6 +93,9 @@ func (w *World) Name(id protocol.PeerID) string {
 	return id.Short()
 }
 
+// Everyone who is or may become an aggregator: agg0 and so on, the spares last.
+func (w *World) Everyone() []protocol.Key { return slices.Concat(w.Aggs, w.Spares) }
+
 // Members are the aggregators' IDs, ascending.
 func (w *World) Members() []protocol.PeerID {
 	ids := make([]protocol.PeerID, len(w.Aggs))
@@ -101,7 +107,8 @@ func (w *World) Members() []protocol.PeerID {
 
 // Config is the machine's, with checks that fit this world's signatures.
 func (w *World) Config() aggregate.Config {
-	return aggregate.Config{Spec: &w.Spec, Run: w.Run, Params: w.Params, VerifyDraw: verifyDraw, VerifySettlement: verifySettlement}
+	return aggregate.Config{Spec: &w.Spec, Run: w.Run, Params: w.Params, VerifyDraw: verifyDraw, VerifySettlement: verifySettlement,
+		VerifyRotation: verifyRotation, VerifyPossession: verifyPossession}
 }
 
 func pub(id protocol.PeerID) (p [96]byte) {
@@ -150,7 +157,8 @@ func (w *World) Genesis() []byte { return aggregate.GenesisRecord(w.GenesisState
 
 // GenesisStatement is signed by the founder and every aggregator.
 func (w *World) GenesisStatement() *protocol.SignedStatement {
-	g := protocol.Genesis{Founder: w.Founder.ID(), Threshold: uint32(w.Spec.Quorum.Threshold), Model: protocol.Hash("theta0"), Outer: protocol.Hash("outer0"), Params: uint64(w.Params)}
+	g := protocol.Genesis{Founder: w.Founder.ID(), Threshold: uint32(w.Spec.Quorum.Threshold), Model: protocol.Hash("theta0"), Outer: protocol.Hash("outer0"), Params: uint64(w.Params),
+		Ledger: protocol.Ledger{Host: w.Host}}
 	for _, k := range w.Aggs {
 		g.Aggregators = append(g.Aggregators, protocol.Aggregator{ID: k.ID(), BLS: pub(k.ID())})
 	}
@@ -295,6 +303,8 @@ func (w *World) Discharge(k protocol.Key, duty aggregate.Duty) []byte {
 		return w.Verdict(k, d, outcome)
 	case aggregate.DutySettle:
 		return aggregate.SettleRecord(w.Settlement(k, d))
+	case aggregate.DutyRotate:
+		return w.Rotate(k, d.Rotation)
 	case aggregate.DutyCheckpoint:
 		return aggregate.CheckpointRecord(aggregate.Checkpoint{Size: d.Size, Signer: k.ID(), Note: Note(d.Size, d.Root)})
 	}
