@@ -27,7 +27,7 @@ func TestCrashAtAnyPoint(t *testing.T) {
 	if !undisturbed.Run(limit) {
 		t.Fatal("the undisturbed run does not finish")
 	}
-	want, step := statements(undisturbed.Aggs[0].Chain), undisturbed.Events/8
+	want, step := statements(undisturbed.Aggs[0].Chain), undisturbed.Events/6
 	if *long {
 		step = 1
 	}
