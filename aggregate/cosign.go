@@ -57,10 +57,7 @@ func (m *Machine) cosign(c *Cosign) error {
 	}
 	b := &m.s.Ballots[0]
 	if d != b.Statement.Digest() {
-		if _, signed := search(b.Sigs, signer, cosignKey); signed && contradict(st, &b.Statement) {
-			return m.secondStatement(c, b.Statement.Digest(), d)
-		}
-		return refuse(ErrDiffers, "cosign by %s of %s %s of round %d, the log gives another", signer.Short(), st.Kind, d.Short(), st.Round)
+		return m.contradicts(EvidenceDoubleStatement, b, c, d)
 	}
 	return m.sign(b, c, d)
 }
@@ -79,8 +76,7 @@ func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
 	return nil
 }
 
-// lateCosign judges a signature for a place that is taken: one more under the final statement is not kept, one under
-// another statement convicts a signer of both.
+// lateCosign judges a signature under a statement whose place in the chain is taken.
 func (m *Machine) lateCosign(c *Cosign, d protocol.Digest) error {
 	st, signer := &c.Statement, c.Cosignature.Signer
 	final := m.s.Head
@@ -89,11 +85,11 @@ func (m *Machine) lateCosign(c *Cosign, d protocol.Digest) error {
 	}
 	if final != nil {
 		_, signed := search(final.Sigs, signer, cosignKey)
-		switch first := final.Statement.Digest(); {
-		case signed && first == d:
+		switch {
+		case signed && final.Statement.Digest() == d:
 			return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
-		case signed && contradict(st, &final.Statement):
-			return m.secondStatement(c, first, d)
+		case signed && final.Statement.Rivals(st):
+			return m.contradicts(EvidenceDoubleStatement, &ballot{Statement: final.Statement, Sigs: final.Sigs}, c, d)
 		}
 	}
 	return refuse(ErrLate, "cosign by %s of the %s of round %d, which is final", signer.Short(), st.Kind, st.Round)
@@ -113,7 +109,7 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 		if b.Statement.Digest() == d {
 			own = b
 		} else if _, voted := search(b.Sigs, signer, cosignKey); voted {
-			return m.secondStatement(c, b.Statement.Digest(), d)
+			return m.contradicts(EvidenceDoubleCertificate, b, c, d)
 		}
 	}
 	if own != nil {

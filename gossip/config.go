@@ -32,6 +32,10 @@ type Config struct {
 	Announce  []string // multiaddrs to announce in place of the ones listened on, such as a router's public address
 	Bootstrap []string // multiaddrs ending in /p2p/ID, kept connected for as long as the host lives
 
+	Reach Reach  // how others can reach the host; default ReachAuto
+	Book  string // file that remembers peers over restarts; default none
+	NoLAN bool   // do not look for members, nor be found, by multicast DNS on the local network
+
 	Peers       int           // connections to aim for and to trim back to; default 64
 	MessageRate int           // messages per second that one neighbour may forward, twice that in a burst; default 1000
 	ByteRate    int           // bytes per second that one neighbour may forward, twice that in a burst; default 64 MiB
@@ -56,6 +60,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	if len(cfg.Listen) == 0 {
 		cfg.Listen = defaultListen
 	}
+	if err := cfg.resolveReach(); err != nil {
+		return cfg, err
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -78,6 +85,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	return cfg, nil
 }
+
+// simulated reports whether the host runs on a test's network.
+func (cfg *Config) simulated() bool { return cfg.Network != nil }
 
 func orDefault[T comparable](v *T, def T) {
 	var zero T

@@ -59,6 +59,10 @@ func (h *Host) discover(boot []peer.AddrInfo) {
 		if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
 			h.dial(h.exchange())
 		}
+		if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
+			h.dialBook()
+		}
+		h.saved.save()
 		ended := time.Now()
 		timer := time.NewTimer(pause)
 		for waiting := true; waiting; {
@@ -95,6 +99,18 @@ func (h *Host) dial(infos []peer.AddrInfo) {
 	}
 	for range infos {
 		<-results
+	}
+}
+
+// dialBook dials some peers of the address book. While nobody is connected the fault may be ours, and is not counted.
+func (h *Host) dialBook() {
+	infos := h.saved.sample(dialPerRound, func(id peer.ID) bool { return len(h.lib.Network().ConnsToPeer(id)) == 0 })
+	h.dial(infos)
+	if len(h.lib.Network().Peers()) == 0 {
+		return
+	}
+	for _, info := range infos {
+		h.saved.tried(info.ID, len(h.lib.Network().ConnsToPeer(info.ID)) == 0)
 	}
 }
 

@@ -27,11 +27,24 @@
 //	calls outward               8 per peer, 256 overall; more wait
 //	connections                 trimmed to Config.Peers from twice that; libp2p's resource manager above it
 //	peer exchange               32 signed records of 2 KiB and 16 addresses
+//	address book                128 signed records, in Config.Book
+//	DHT                         20 peers a bucket; 256 records of members for half an hour, of no other key; lookups of 20 s
+//	local network               16 found peers waiting to be dialled
+//	probes answered             1 MiB each way, 8 MiB a minute for a peer and 32 MiB for all, 4096 peers a minute
+//	relay                       64 places, 8 per IP address, 4 connections each, of 16 MiB each way and 10 minutes
 //	blob                        4 GiB; pieces of 512 KiB, each with its path; hashes of 65,536 pieces cached
 //	pieces uploaded             8 at once, 4 to one peer; 64 wait, 8 of one peer, 4 s at most, the others are sent away; Config.Up
 //	pieces fetched              from 16 sources at once, 6 from each; Config.Down; 15 s without a byte end a request
 //	announcements               16 forwarded per blob, of blobs that the run needs now; 16 blobs, 64 peers each, 256 early ones
 //	misconduct remembered       4096 peers
+//
+// # Discovery and reach
+//
+// Peers are found through the addresses of Config.Bootstrap, peer exchange with neighbours, the address book of earlier
+// starts, a Kademlia DHT of the run's own, and multicast DNS on the local network. A host that listens on loopback only opens
+// connections and is reached by nobody (ReachOut). Beyond that AutoNAT finds out whether others can dial it: a public host
+// serves the DHT and relays within the bounds above; a private one holds places at two relays, and a connection through a
+// relay is replaced by a direct one where a hole can be punched (DCUtR, over QUIC). Gossip does not go through relays, calls do.
 //
 // # Wire formats
 //
@@ -47,7 +60,8 @@
 //	            +------+--------------+===============+
 //
 // with big-endian numbers, one call per stream. blob.go draws the calls of the blob exchange, announce.go the message that
-// tells who has a blob, discover.go the call of peer exchange, link.go the run link.
+// tells who has a blob, records.go the call of peer exchange, probe.go that which
+// measures the way to a peer, link.go the run link.
 //
 // # Blobs
 //
@@ -71,6 +85,8 @@
 //
 //	libp2p, gossipsub    many; started by New, ended by Close
 //	discovery, records   one each per host; started by New, ended by Close; discovery waits for the dials that it starts
+//	reach, lookup, lan   the same; lan only beyond loopback
+//	DHT                  its own; started by New, ended by Close
 //	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
 //	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
 //	fetch workers        one per source; started by Fetch, ended before it returns

@@ -34,6 +34,8 @@ type Host struct {
 	tasks  sync.WaitGroup // the discovery goroutine and running handlers
 	wake   chan struct{}  // capacity 1: discovery should look again
 
+	started chan struct{} // closed when lib is set
+
 	streams *signal // a peer's subscription, pubsub stream or mesh link comes or goes
 	quota   *quota
 	dropped counter
@@ -42,6 +44,10 @@ type Host struct {
 	outward *inflight // calls that we make
 	blobs   blobExchange
 	book    recordBook
+	saved   *addressBook
+	finder  *finder
+	reach   reaching
+	probes  probeBudget
 
 	mu     sync.Mutex
 	closed bool
@@ -59,13 +65,10 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: bootstrap: %w", err)
 	}
-	lib, err := newLibp2p(cfg)
-	if err != nil {
-		return nil, err
-	}
 	h := &Host{
-		cfg: cfg, id: cfg.Key.ID(), lib: lib,
+		cfg: cfg, id: cfg.Key.ID(),
 		wake:    make(chan struct{}, 1),
+		started: make(chan struct{}),
 		streams: newSignal(),
 		quota:   newQuota(cfg.MessageRate, cfg.ByteRate, cfg.Logger),
 		dropped: counter{log: cfg.Logger, what: "message dropped: too many wait for validation"},
@@ -74,12 +77,17 @@ func New(cfg Config) (*Host, error) {
 		outward: newInflight(maxOutwardPerPeer, maxOutward),
 		blobs:   newBlobExchange(cfg),
 		book:    recordBook{records: map[peer.ID][]byte{}},
+		saved:   openBook(cfg.Book, cfg.Logger),
 		topics:  map[string]*Topic{},
 	}
+	if h.lib, err = newLibp2p(cfg, reachOptions(cfg, h.relays, &h.reach)); err != nil {
+		return nil, err
+	}
+	close(h.started)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.start(boot); err != nil {
 		h.cancel()
-		return nil, errors.Join(err, lib.Close())
+		return nil, errors.Join(err, h.shut())
 	}
 	return h, nil
 }
@@ -95,14 +103,34 @@ func (h *Host) start(boot []peer.AddrInfo) error {
 	if err != nil {
 		return err
 	}
+	reach, err := h.watchReach()
+	if err != nil {
+		return err
+	}
 	h.Handle(peersCall, 0, h.servePeers)
-	h.lib.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network, network.Conn) { h.lookAgain() }})
+	h.Handle(probeCall, 4+maxProbe, h.serveProbe)
+	h.lib.Network().Notify(h.watchLinks())
+	if h.finder, err = h.newFinder(); err != nil {
+		return err
+	}
 	if err := listen(h.lib, h.cfg.Listen); err != nil {
 		return err
 	}
 	h.tasks.Go(watch)
+	h.tasks.Go(reach)
 	h.tasks.Go(func() { h.discover(boot) })
+	h.tasks.Go(h.lookup)
+	h.startLAN()
 	return nil
+}
+
+// shut ends what libp2p runs.
+func (h *Host) shut() error {
+	var err error
+	if h.finder != nil {
+		err = h.finder.dht.Close()
+	}
+	return errors.Join(err, h.lib.Close())
 }
 
 // listen takes every address or none: a run link must not promise a transport that failed.
@@ -138,8 +166,9 @@ func (h *Host) Close() error {
 	h.closed = true
 	h.mu.Unlock()
 	h.cancel()
-	err := h.lib.Close()
+	err := h.shut()
 	h.tasks.Wait()
+	h.saved.save()
 	if err != nil {
 		return fmt.Errorf("gossip: close: %w", oneLine(err))
 	}
@@ -240,7 +269,8 @@ func (h *Host) openStream(ctx context.Context, p protocol.PeerID, proto libp2ppr
 	if id == h.lib.ID() {
 		return nil, errors.New("the peer is this host itself")
 	}
-	s, err := h.lib.NewStream(ctx, id, proto)
+	// A relayed connection is better than none: the relay bounds what goes over it.
+	s, err := h.lib.NewStream(network.WithAllowLimitedConn(ctx, "drystone"), id, proto)
 	if err != nil {
 		return nil, oneLine(err)
 	}

@@ -44,16 +44,21 @@ func identity(k protocol.Key) (crypto.PrivKey, error) {
 	return priv, nil
 }
 
-// gater lets in only peers whose libp2p identity is a protocol key, so that every connection has a PeerID.
+// gater lets in only peers whose libp2p identity is a protocol key, so that every connection has a PeerID. Who dials back
+// to find out whether we can be reached (AutoNAT) does so with a key of the moment: it may finish the handshake, which
+// answers its question, and is cut off then.
 type gater struct{}
 
 var _ connmgr.ConnectionGater = gater{}
 
-func (gater) InterceptPeerDial(p peer.ID) bool                                { _, err := PeerIDToProtocol(p); return err == nil }
-func (gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                    { return true }
-func (gater) InterceptAccept(network.ConnMultiaddrs) bool                     { return true }
-func (gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
-func (gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
+func (gater) InterceptPeerDial(p peer.ID) bool             { _, err := PeerIDToProtocol(p); return err == nil }
+func (gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (gater) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
+func (gater) InterceptSecured(d network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
 	_, err := PeerIDToProtocol(p)
-	return err == nil
+	return err == nil || d == network.DirInbound
+}
+func (gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	_, err := PeerIDToProtocol(c.RemotePeer())
+	return err == nil, 0
 }

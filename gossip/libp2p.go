@@ -18,7 +18,7 @@ import (
 
 // newLibp2p builds a host that listens nowhere yet. Only TCP (noise, yamux) and QUIC are compiled in: fewer
 // transports, fewer goroutines, less to attack.
-func newLibp2p(cfg Config) (host.Host, error) {
+func newLibp2p(cfg Config, reach []libp2p.Option) (host.Host, error) {
 	priv, err := identity(cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
@@ -39,12 +39,11 @@ func newLibp2p(cfg Config) (host.Host, error) {
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(gater{}),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
-		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.WithDialTimeout(dialTimeout),
 		libp2p.Transport(quic.NewTransport),
 	}
+	opts = append(opts, reach...)
 	if cfg.Network == nil {
 		// Reuse of the TCP port would let two processes listen on one without an error.
 		opts = append(opts,

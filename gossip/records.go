@@ -66,9 +66,11 @@ func (h *Host) keepRecord(e event.EvtPeerIdentificationCompleted) {
 	if err != nil || len(b) > maxRecord {
 		return
 	}
-	if info, err := decodeRecord(b); err != nil || info.ID != e.Peer {
+	info, err := decodeRecord(b)
+	if err != nil || info.ID != e.Peer {
 		return
 	}
+	h.saved.saw(b, info)
 	h.book.mu.Lock()
 	defer h.book.mu.Unlock()
 	for id := range h.book.records {
@@ -98,24 +100,34 @@ func (h *Host) servePeers(_ context.Context, from protocol.PeerID, _ []byte) ([]
 	return out, nil
 }
 
-// decodeRecords reads and verifies what servePeers wrote: records, each behind its big-endian uint16 length.
+// decodeRecords reads and verifies what servePeers wrote.
 func decodeRecords(b []byte) ([]peer.AddrInfo, error) {
 	var infos []peer.AddrInfo
-	for len(b) > 0 {
-		if len(b) < 2 || len(infos) == maxRecords {
-			return nil, fmt.Errorf("peer records: %d bytes too many", len(b))
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if n > maxRecord || n > len(b)-2 {
-			return nil, fmt.Errorf("peer records: record of %d bytes, %d left, at most %d", n, len(b)-2, maxRecord)
-		}
-		info, err := decodeRecord(b[2 : 2+n])
-		if err != nil {
-			return nil, fmt.Errorf("peer records: %w", err)
-		}
-		infos, b = append(infos, info), b[2+n:]
+	err := eachRecord(b, maxRecords, func(_ []byte, info peer.AddrInfo) { infos = append(infos, info) })
+	if err != nil {
+		return nil, err
 	}
 	return infos, nil
+}
+
+// eachRecord verifies at most limit records, each behind its big-endian uint16 length, and hands them to take.
+func eachRecord(b []byte, limit int, take func(record []byte, info peer.AddrInfo)) error {
+	for n := 0; len(b) > 0; n++ {
+		if len(b) < 2 || n == limit {
+			return fmt.Errorf("peer records: %d bytes too many", len(b))
+		}
+		size := int(binary.BigEndian.Uint16(b))
+		if size > maxRecord || size > len(b)-2 {
+			return fmt.Errorf("peer records: record of %d bytes, %d left, at most %d", size, len(b)-2, maxRecord)
+		}
+		info, err := decodeRecord(b[2 : 2+size])
+		if err != nil {
+			return fmt.Errorf("peer records: %w", err)
+		}
+		take(b[2:2+size:2+size], info)
+		b = b[2+size:]
+	}
+	return nil
 }
 
 // decodeRecord verifies one signed record: of a protocol key, by that key, with 1 to maxRecordAddrs addresses.

@@ -66,6 +66,9 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
 	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
+	if cfg.Reach == "" || cfg.Reach == gossip.ReachAuto {
+		cfg.Reach = gossip.ReachPublic // the Genesis tells everyone its addresses
+	}
 	if err := a.open(ctx, cfg, link, spec); err != nil {
 		return err
 	}
@@ -150,6 +153,11 @@ func (a *Aggregator) takePart() error {
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
+			VerifyRotation: verifyRotation(deployment), VerifyPossession: verify.VerifyPossession,
+			VerifyNote: func(signer protocol.PeerID, note []byte) error {
+				_, err := verify.OpenNote(note, a.run, signer)
+				return err
+			},
 		},
 	})
 	if err != nil {
@@ -176,6 +184,7 @@ func (a *Aggregator) takePart() error {
 		case <-ctx.Done():
 		}
 	})
+	a.watchNetwork()
 	return nil
 }
 
@@ -336,12 +345,15 @@ func (a *Aggregator) publish(ctx context.Context, s *protocol.SignedStatement) {
 func (a *Aggregator) report(e aggregate.Effects) {
 	for _, s := range e.Final {
 		kinds := map[protocol.Kind]EventKind{protocol.KindOpen: EventOpen, protocol.KindFreeze: EventFrozen,
-			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified}
+			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified, protocol.KindEnd: EventEnd}
 		if k, ok := kinds[s.Statement.Kind]; ok {
 			a.emit(Event{Kind: k, Round: s.Statement.Round, Text: fmt.Sprintf("%s of round %d", s.Statement.Kind, s.Statement.Round)})
 		}
-		if s.Statement.Kind == protocol.KindOpen {
+		switch s.Statement.Kind {
+		case protocol.KindOpen:
 			a.sayIfFew(&s.Statement)
+		case protocol.KindCouncil:
+			a.sayCouncil(&s.Statement)
 		}
 	}
 	for _, c := range e.Convicted {
@@ -433,10 +445,12 @@ type Status struct {
 	Rounds uint32           `json:"rounds"`
 	Leader *protocol.PeerID `json:"leader,omitempty"`
 	View   aggregate.View   `json:"state"`
+	// Network is how the answering aggregator sees it.
+	Network Network `json:"network"`
 }
 
 func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view()}
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view(), Network: a.network()}
 	if id, ok := a.replica.Leader(); ok {
 		s.Leader = &id
 	}

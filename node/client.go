@@ -27,6 +27,11 @@ type Client struct {
 
 // Dial connects to a run. The run's Genesis must exist.
 func Dial(ctx context.Context, link gossip.Link, log *slog.Logger) (*Client, error) {
+	return DialFrom(ctx, link, Config{Log: log})
+}
+
+// DialFrom is Dial by a host that listens and is reached as cfg says; its key and directory are made for the occasion.
+func DialFrom(ctx context.Context, link gossip.Link, cfg Config) (*Client, error) {
 	key, err := protocol.GenerateKey()
 	if err != nil {
 		return nil, err
@@ -36,12 +41,13 @@ func Dial(ctx context.Context, link gossip.Link, log *slog.Logger) (*Client, err
 		return nil, fmt.Errorf("temporary directory: %w", err)
 	}
 	c := &Client{dir: dir}
-	err = c.open(ctx, Config{Key: key, Dir: dir, Log: log}, link, nil)
+	cfg.Key, cfg.Dir = key, dir
+	err = c.open(ctx, cfg, link, nil)
 	if err == nil {
-		err = c.host.Connect(ctx, link.Addrs)
+		err = c.enter(ctx, link)
 	}
 	if err == nil {
-		err = c.catchUp(ctx, linkPeers(link))
+		err = c.catchUp(ctx, c.entrances(link))
 	}
 	if err == nil && c.history.length() == 0 {
 		err = fmt.Errorf("run %s is still gathering its aggregators; try again when it is founded", link.Run.Short())

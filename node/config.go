@@ -17,11 +17,14 @@ import (
 // Config is what every role of a run needs.
 type Config struct {
 	Key      protocol.Key
-	Dir      string   // data directory, for this process alone
-	Listen   []string // multiaddrs; default: those of the last start, else loopback with any free port
-	Announce []string // multiaddrs to announce instead, such as a router's public address
-	Threads  int      // of the compute device; default 1
-	Up, Down float64  // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
+	Dir      string       // data directory, for this process alone
+	Listen   []string     // multiaddrs; default: those of the last start, else loopback with any free port
+	Announce []string     // multiaddrs to announce instead, such as a router's public address
+	Peers    []string     // multiaddrs ending in /p2p/ID of members known besides those of the run link
+	Reach    gossip.Reach // how others can reach this peer; default ReachPublic for aggregators, else ReachAuto
+	NoLAN    bool         // stay silent on the local network
+	Threads  int          // of the compute device; default 1
+	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
 	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
@@ -34,6 +37,8 @@ type Config struct {
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
 	OnEvent func(Event)
+
+	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }
 
 func (c *Config) fill() error {
@@ -50,6 +55,9 @@ func (c *Config) fill() error {
 		if rate != 0 && !(rate >= minRate && rate <= maxRate) {
 			return fmt.Errorf("node: an upload or download limit of %g Mbit/s; want 0 for none, or %g to %g (--up, --down)", rate, minRate, maxRate)
 		}
+	}
+	if c.lookEvery == 0 {
+		c.lookEvery = watchEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -96,8 +104,11 @@ const (
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
+	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
+	EventEnd       EventKind = "end"       // the founder stopped the run
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
+	EventSplit     EventKind = "split"     // the network looks split or this machine cut off, or that is over
 	EventFew       EventKind = "few"       // a round has too few contributors for a merge rule to protect it
 )
 

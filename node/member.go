@@ -30,6 +30,7 @@ type member struct {
 	blobs   *durable.Store
 	history *history
 	haves   *gossip.Haves // nil for who only looks
+	trouble trouble
 	unlock  func() error
 
 	device    *trainer.Device
@@ -126,7 +127,8 @@ func (m *member) listen(link gossip.Link) error {
 	}
 	host, err := gossip.New(gossip.Config{
 		Key: m.cfg.Key, Run: m.run, Listen: listen, Announce: m.cfg.Announce,
-		Bootstrap: m.others(link.Addrs), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
+		Bootstrap: append(m.others(link.Addrs), m.others(m.cfg.Peers)...),
+		Reach:     m.cfg.Reach, NoLAN: m.cfg.NoLAN, Book: m.path("peers"), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
 		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down), Network: m.cfg.Network,
 		Peers: m.cfg.peers,
 	})
@@ -182,15 +184,11 @@ func (m *member) loadSpec(ctx context.Context, link gossip.Link) error {
 }
 
 func (m *member) fetchSpec(ctx context.Context, link gossip.Link) ([]byte, error) {
-	peers := linkPeers(link)
-	if len(peers) == 0 {
-		return nil, fmt.Errorf("run link of %s names no peer", m.run.Short())
+	if err := m.enter(ctx, link); err != nil {
+		return nil, err
 	}
-	if err := m.host.Connect(ctx, m.others(link.Addrs)); err != nil {
-		return nil, fmt.Errorf("no peer of the run link answers; is it current, and is the launcher up? %w", err)
-	}
-	var last error
-	for _, p := range peers {
+	last := errors.New("nobody to ask")
+	for _, p := range m.entrances(link) {
 		data, err := m.host.Call(ctx, p, callSpec, nil, protocol.MaxSpec)
 		if err == nil {
 			return data, nil
@@ -203,6 +201,7 @@ func (m *member) fetchSpec(ctx context.Context, link gossip.Link) ([]byte, error
 // serveBasics answers what every member answers: the spec, the statement chain, blobs.
 func (m *member) serveBasics() {
 	m.host.ServeBlobs(m.blobs)
+	m.serveHead()
 	m.host.Handle(callSpec, 0, func(context.Context, protocol.PeerID, []byte) ([]byte, error) {
 		return protocol.Encode(m.spec)
 	})

@@ -9,6 +9,7 @@ const (
 	callOffer      = "offer"      // founder, before Genesis: an Offer; empty response
 	callCosign     = "cosign"     // aggregator, before Genesis: the founder's Genesis; a Cosignature
 	callStatements = "statements" // anyone: a statementsRequest; a statementsResponse
+	callHead       = "head"       // anyone, empty request: a headResponse
 	callJoin       = "join"       // aggregator: a signed Join; empty response once it is logged
 	callLeave      = "leave"      // aggregator: a signed Leave; empty response once it is logged
 	callCommit     = "commit"     // aggregator: a signed Commit; a signed Receipt once it is logged

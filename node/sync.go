@@ -226,34 +226,3 @@ func (m *member) councilPeers() []protocol.PeerID {
 	}
 	return ids
 }
-
-// stayConnected dials aggregators that are not connected, until the member closes.
-func (m *member) stayConnected() {
-	m.spawn(func(ctx context.Context) {
-		for {
-			if council, _ := m.history.rules(); council != nil {
-				m.dialMissing(ctx, council)
-			}
-			if !waitFor(ctx, pollEvery) {
-				return
-			}
-		}
-	})
-}
-
-func (m *member) dialMissing(ctx context.Context, council *protocol.Council) {
-	connected := map[protocol.PeerID]bool{m.cfg.Key.ID(): true}
-	for _, p := range m.host.Peers() {
-		connected[p] = true
-	}
-	for _, a := range council.Members {
-		if connected[a.ID] {
-			continue
-		}
-		dial, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if err := m.host.Connect(dial, a.Addrs); err != nil && ctx.Err() == nil {
-			m.cfg.Log.Debug("aggregator out of reach", "aggregator", a.ID.Short(), "err", err)
-		}
-		cancel()
-	}
-}

@@ -89,14 +89,14 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return convicted(s)
 	}
 	t.spawn(t.work)
+	t.watchNetwork()
 	return nil
 }
 
 // awaitGenesis waits until the run is founded and fetches the statement chain.
 func (t *Trainer) awaitGenesis(ctx context.Context, link gossip.Link) error {
-	peers := linkPeers(link)
 	err := retry(ctx, time.Second, func() error {
-		if err := t.catchUp(ctx, peers); err != nil {
+		if err := t.catchUp(ctx, t.entrances(link)); err != nil {
 			return err
 		}
 		if t.history.length() == 0 {

@@ -47,7 +47,11 @@ func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
 	if s.Leader != nil {
 		leader = s.Leader.Short()
 	}
-	fmt.Fprintf(t.out, "run     %s  %s\nphase   %s, round %d of %d, leader %s\nlog     %d leaves\npeers\n", s.Run, s.Name, s.View.Phase, s.View.Round, s.Rounds, leader, s.View.LogSize)
+	fmt.Fprintf(t.out, "run     %s  %s\nphase   %s, round %d of %d, leader %s\nlog     %d leaves\n", s.Run, s.Name, s.View.Phase, s.View.Round, s.Rounds, leader, s.View.LogSize)
+	if s.Network.Trouble != "" {
+		fmt.Fprintf(t.out, "network %s\n", s.Network.Trouble)
+	}
+	fmt.Fprintln(t.out, "peers")
 	for _, p := range s.View.Peers {
 		state := "away"
 		switch {

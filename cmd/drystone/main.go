@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	golog "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/gologshim"
 )
 
 const (
@@ -35,6 +37,7 @@ type commands struct {
 	Proof     proofCmd     `cmd:"" help:"Fetch the proof of a contribution."`
 	Audit     auditCmd     `cmd:"" help:"Check a proof, offline."`
 	Claim     claimCmd     `cmd:"" help:"Have earnings paid out on the chain."`
+	Doctor    doctorCmd    `cmd:"" help:"Examine this machine and its way to a run: ports, NAT, clock, bandwidth, disk, memory, processor."`
 	Bench     benchCmd     `cmd:"" help:"Measure how fast this machine trains."`
 	Export    exportCmd    `cmd:"" help:"Write the model as safetensors."`
 	Key       keyCmd       `cmd:"" help:"Make and show keys."`
@@ -73,6 +76,11 @@ func run(args []string, in *os.File, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	t := &terminal{out: out, err: errOut, in: in, log: slog.New(slog.DiscardHandler)}
+	if !c.Verbose {
+		// Libp2p and its DHT write to standard error by themselves, such as that a listener was closed as it should be.
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+		golog.SetupLogging(golog.Config{Level: golog.LevelFatal, Stderr: true})
+	}
 	if c.Verbose {
 		t.log = slog.New(slog.NewTextHandler(errOut, nil))
 	}
