@@ -69,6 +69,7 @@ func (a *Aggregator) Honest() bool { return a.Conduct == nil && !a.Liar }
 
 func (a *Aggregator) config() aggregate.Config {
 	return aggregate.Config{Spec: &a.sim.Spec, Run: a.sim.Run0, Params: params, VerifyDraw: verifyDraw, VerifySettlement: verifySettlement,
+		VerifyRotation: verifyRotation,
 		VerifyNote: func(signer protocol.PeerID, note []byte) error {
 			_, err := verify.OpenNote(note, a.sim.Run0, signer)
 			return err
@@ -145,7 +146,7 @@ func (a *Aggregator) tell(fx aggregate.Effects) {
 			continue
 		}
 		a.since = a.clock()
-		if place(&f.Statement) == uint64(len(a.Chain)) {
+		if f.Statement.Follows(&a.Chain[len(a.Chain)-1].Statement) == nil {
 			a.Chain, a.When = append(a.Chain, f), append(a.When, a.sim.now)
 		}
 		for _, t := range a.sim.Trainers {
@@ -158,14 +159,6 @@ func (a *Aggregator) tell(fx aggregate.Effects) {
 	a.Evidence = append(a.Evidence, fx.Evidence...)
 	a.Convicted = append(a.Convicted, fx.Convicted...)
 	a.Faults = append(a.Faults, fx.Faults...)
-}
-
-// place is a statement's place in the chain.
-func place(s *protocol.Statement) uint64 {
-	if s.Kind == protocol.KindGenesis {
-		return 0
-	}
-	return 4*uint64(s.Round) + uint64(s.Kind-protocol.KindOpen) + 1
 }
 
 // takeCommit logs a trainer's commit; the receipt follows once it is there.

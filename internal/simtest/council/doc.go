@@ -18,5 +18,7 @@
 // has a file of its own that says what must hold with up to f liars. Judge looks at the end of a run for what may never
 // happen. Split views are two logs: the liar has a face on each, both with its one key.
 //
+// Order gives the founder's orders: pause, resume, stop, a change of the council.
+//
 // A Sim and all it holds belong to one goroutine. The same Setup gives the same run, event for event.
 package council

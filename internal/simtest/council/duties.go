@@ -33,6 +33,8 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 		return a.check(d)
 	case aggregate.DutySettle:
 		return [][]byte{aggregate.SettleRecord(a.settle(d))}
+	case aggregate.DutyRotate:
+		return [][]byte{a.rotate(d.Rotation)}
 	case aggregate.DutyCheckpoint:
 		note := must(verify.SignCheckpoint(a.Key, a.sim.Run0, d.Size, d.Root))
 		return [][]byte{aggregate.CheckpointRecord(aggregate.Checkpoint{Size: d.Size, Signer: a.ID(), Note: note})}

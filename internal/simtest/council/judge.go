@@ -140,11 +140,11 @@ func (s *Sim) judgeReceipts() (wrong []string) {
 
 // leftOut reports whether a Freeze that the trainer believes lacks its commit.
 func (s *Sim) leftOut(t *Trainer, commit protocol.Digest) bool {
-	i := 4*uint64(s.work[commit].commit.Body.Round) + 2
-	if uint64(len(t.Chain)) <= i {
+	freeze := find(t.Chain, protocol.KindFreeze, s.work[commit].commit.Body.Round)
+	if freeze == nil {
 		return false
 	}
-	f := must(protocol.DecodeBody[protocol.Freeze](&t.Chain[i].Statement))
+	f := must(protocol.DecodeBody[protocol.Freeze](&freeze.Statement))
 	return !slices.ContainsFunc(f.Commits, func(x protocol.Frozen) bool { return x.Commit == commit })
 }
 

@@ -145,14 +145,15 @@ func (s *Sim) convene(aggs []protocol.Key, views func(int) []int) {
 }
 
 func (s *Sim) finished() bool {
-	last := uint64(4*s.Spec.Train.Rounds) + 1
+	longest := 0
 	for _, a := range s.Aggs {
+		longest = max(longest, len(a.Chain))
 		if a.Honest() && !a.Down && (a.machine.Phase() != aggregate.PhaseFinished || a.applied < len(a.order.log)) {
 			return false
 		}
 	}
 	for _, t := range s.Trainers {
-		if uint64(len(t.Chain)) < last {
+		if len(t.Chain) < longest {
 			return false
 		}
 	}

@@ -21,6 +21,7 @@ type Trainer struct {
 	Also  func(t *Trainer, open *protocol.SignedStatement)
 
 	sim      *Sim
+	council  *protocol.Council // that judges the next statement; nil for that of the Genesis
 	index    int
 	made     []protocol.Digest // commits, oldest first
 	receipts map[protocol.Digest][]protocol.Signed[protocol.Receipt]
@@ -68,30 +69,32 @@ func (t *Trainer) poll() {
 
 // hear takes a statement if t of n signed it and it follows what the trainer has.
 func (t *Trainer) hear(from *Aggregator, s protocol.SignedStatement) {
-	at := place(&s.Statement)
-	if at > uint64(len(t.Chain)) {
-		return // poll fills the gap
+	d, last := s.Statement.Digest(), &t.Chain[len(t.Chain)-1].Statement
+	if slices.ContainsFunc(t.Chain, func(x protocol.SignedStatement) bool { return x.Statement.Digest() == d }) {
+		return
 	}
-	if at < uint64(len(t.Chain)) {
-		if t.Chain[at].Statement.Digest() != s.Statement.Digest() && t.sim.council.Verify(&s) == nil {
+	if s.Statement.Follows(last) != nil {
+		rivals := func(x protocol.SignedStatement) bool { return x.Statement.Rivals(&s.Statement) }
+		if slices.ContainsFunc(t.Chain, rivals) && t.sim.council.Verify(&s) == nil {
 			t.Forked = append(t.Forked, s)
 		}
-		return
+		return // poll fills a gap
 	}
-	if err := t.sim.council.Verify(&s); err != nil {
+	council := t.sim.council
+	if t.council != nil {
+		council = t.council
+	}
+	next, err := council.After(&t.sim.Spec, &s.Statement)
+	if err != nil || council.Verify(&s) != nil {
 		t.Refused++
 		return
 	}
-	if s.Statement.Follows(&t.Chain[at-1].Statement) != nil {
-		t.Refused++
-		return
-	}
-	t.Chain = append(t.Chain, s)
+	t.Chain, t.council = append(t.Chain, s), next
 	switch s.Statement.Kind {
 	case protocol.KindOpen:
 		t.train(&s)
 	case protocol.KindFreeze:
-		t.publish(&s, 0)
+		t.publish(&s)
 	}
 }
 
@@ -112,7 +115,7 @@ func (t *Trainer) train(open *protocol.SignedStatement) {
 	if t.Delay != nil {
 		wait = t.Delay(round)
 	}
-	t.sim.After(wait, func() { t.commit(c.commit, len(t.Chain)) })
+	t.sim.After(wait, func() { t.commit(c.commit) })
 	if t.Also != nil {
 		t.Also(t, open)
 	}
@@ -120,10 +123,11 @@ func (t *Trainer) train(open *protocol.SignedStatement) {
 
 // lastRevealed is the error feedback of the trainer's contribution in the newest RevealSet.
 func (t *Trainer) lastRevealed() (protocol.Digest, bool) {
-	if len(t.Chain) < 4 {
+	round := t.Chain[len(t.Chain)-1].Statement.Round // of the Open that was just heard
+	if round == 0 {
 		return protocol.Digest{}, false
 	}
-	set := must(protocol.DecodeBody[protocol.RevealSet](&t.Chain[len(t.Chain)-3].Statement))
+	set := must(protocol.DecodeBody[protocol.RevealSet](&find(t.Chain, protocol.KindRevealSet, round-1).Statement))
 	for _, r := range set.Set {
 		if r.Peer == t.ID() {
 			return r.Feedback, true
@@ -133,8 +137,8 @@ func (t *Trainer) lastRevealed() (protocol.Digest, bool) {
 }
 
 // commit sends the commit to every aggregator, again until the Freeze of the round comes.
-func (t *Trainer) commit(c protocol.Signed[protocol.Commit], length int) {
-	if uint64(len(t.Chain)) > 4*uint64(c.Body.Round)+2 {
+func (t *Trainer) commit(c protocol.Signed[protocol.Commit]) {
+	if find(t.Chain, protocol.KindFreeze, c.Body.Round) != nil {
 		return
 	}
 	t.tellAll(func(a *Aggregator) {
@@ -142,7 +146,7 @@ func (t *Trainer) commit(c protocol.Signed[protocol.Commit], length int) {
 			a.takeCommit(t.ID(), c)
 		}
 	})
-	t.sim.After(retry, func() { t.commit(c, length) })
+	t.sim.After(retry, func() { t.commit(c) })
 }
 
 // promised reports whether the trainer has a receipt of an aggregator.
@@ -157,8 +161,8 @@ func (t *Trainer) takeReceipt(r protocol.Signed[protocol.Receipt]) {
 }
 
 // publish sends the reveals of a frozen commit, again until the RevealSet comes.
-func (t *Trainer) publish(freeze *protocol.SignedStatement, times int) {
-	if uint64(len(t.Chain)) > place(&freeze.Statement)+1 {
+func (t *Trainer) publish(freeze *protocol.SignedStatement) {
+	if find(t.Chain, protocol.KindRevealSet, freeze.Statement.Round) != nil {
 		return
 	}
 	f := must(protocol.DecodeBody[protocol.Freeze](&freeze.Statement))
@@ -168,7 +172,7 @@ func (t *Trainer) publish(freeze *protocol.SignedStatement, times int) {
 			t.tellAll(func(a *Aggregator) { a.takeReveal(r) })
 		}
 	}
-	t.sim.After(retry, func() { t.publish(freeze, times+1) })
+	t.sim.After(retry, func() { t.publish(freeze) })
 }
 
 // open answers a check: the state after a segment of a commit.

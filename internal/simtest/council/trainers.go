@@ -14,7 +14,7 @@ import (
 func DoubleCommit(t *Trainer) {
 	t.Also = func(t *Trainer, open *protocol.SignedStatement) {
 		c := t.sim.train(t.Key, t.index, open, nil, func(c *contribution) { c.end.Feedback = protocol.Hash("council-second") })
-		t.sim.After(time.Duration(t.index+1)*time.Second, func() { t.commit(c.commit, 0) })
+		t.sim.After(time.Duration(t.index+1)*time.Second, func() { t.commit(c.commit) })
 	}
 }
 
@@ -74,7 +74,7 @@ func (t *Trainer) copy(from *Trainer, open *protocol.SignedStatement) {
 	c.commit = protocol.Sign(t.Key, body)
 	t.sim.work[c.commit.Digest()] = c
 	t.made[len(t.made)-1] = c.commit.Digest()
-	t.commit(c.commit, 0)
+	t.commit(c.commit)
 }
 
 // Flood sends Joins and Leaves in turn, each twice, and then all of them again, as an old message can be replayed by
