@@ -255,3 +255,16 @@ func TestSplitView(t *testing.T) {
 	}))
 	play(t, Setup{Views: Halves(1, 3)}, split, 5*time.Minute, broken)
 }
+
+// 5 of 7 outvote two liars (design, section 4), whatever the two agree on.
+func TestTwoLiarsOfSeven(t *testing.T) {
+	seven := func(s *protocol.RunSpec) { s.Quorum = protocol.QuorumSpec{Aggregators: 7, Threshold: 5} }
+	for name, c := range map[string]Conduct{"bias": Bias, "accuse": Accuse, "attest blind": AttestBlind, "withhold": Withhold} {
+		t.Run(name, func(t *testing.T) { play(t, Setup{Spec: seven}, liars(2, c), limit, live(nil)) })
+	}
+	t.Run("split", func(t *testing.T) {
+		split := func(s *Sim) { s.Split(s.Trainers[1].ID()) }
+		play(t, Setup{Spec: seven, Views: Halves(2, 4)}, split, 5*time.Minute, safe(nil))
+		play(t, Setup{Spec: seven, Views: Halves(2, 5)}, split, 5*time.Minute, broken)
+	})
+}
