@@ -31,6 +31,14 @@ var figures = []Figure{
 	mergeThroughput,
 	mergeRobust,
 	attackTable,
+	failover,
+	restartTime,
+	joinTime,
+	joinDonors,
+	churn64,
+	commOverhead,
+	hostilePeers,
+	topicTraffic,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

@@ -45,9 +45,10 @@ type commands struct {
 	List listCmd `cmd:"" help:"Name every figure."`
 	Run  runCmd  `cmd:"" help:"Measure figures on this machine."`
 
-	ParitySide paritySideCmd `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
-	TrainSteps trainStepsCmd `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
-	TrainPart  trainPartCmd  `cmd:"" hidden:"" help:"One share of shard-memory and shard-step, in a process of its own."`
+	ReplicaMember replicaMemberCmd `cmd:"" hidden:"" help:"One aggregator of failover, in a process of its own."`
+	ParitySide    paritySideCmd    `cmd:"" hidden:"" help:"One side of bit-parity, for another processor."`
+	TrainSteps    trainStepsCmd    `cmd:"" hidden:"" help:"One side of step-memory, in a process of its own."`
+	TrainPart     trainPartCmd     `cmd:"" hidden:"" help:"One share of shard-memory and shard-step, in a process of its own."`
 }
 
 type listCmd struct{}

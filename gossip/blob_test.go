@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"drystone/internal/durable"
 	"drystone/protocol"
 )
@@ -75,7 +73,7 @@ func sources(t *testing.T, stores ...BlobSource) (reader *Host, ids []protocol.P
 
 func TestFetch(t *testing.T) {
 	var blobs [][]byte
-	for i, size := range []int{0, 1, protocol.LeafSize, protocol.LeafSize + 1, rangeLeaves * protocol.LeafSize, 100*protocol.LeafSize + 7} {
+	for i, size := range []int{0, 1, protocol.LeafSize, protocol.LeafSize + 1, pieceSize, 100*protocol.LeafSize + 7} {
 		blobs = append(blobs, randomBlob(uint64(i), size))
 	}
 	store, err := durable.OpenStore(t.TempDir())
@@ -121,34 +119,53 @@ func TestFetch(t *testing.T) {
 func TestFetchFromLiars(t *testing.T) {
 	blob := randomBlob(1, 70*protocol.LeafSize+99)
 	d := protocol.MerkleRoot(blob)
+	size := int64(len(blob))
 	flip := func(_ int64, p []byte) error { p[len(p)/2] ^= 1; return nil }
+	// answer serves this blob's pieces as edit makes them.
+	answer := func(h *Host, m *memory, edit func(r *pieceReply)) {
+		h.ServeBlobs(m)
+		h.Handle(pieceCall, pieceRequest, func(ctx context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
+			_, index, err := decodePieceRequest(req)
+			if err != nil {
+				return nil, err
+			}
+			p, err := h.readPiece(ctx, m, d, index)
+			r := pieceReply{have: have{size: size}, proven: p}
+			edit(&r)
+			return r.append(nil), err
+		})
+	}
+	says := func(h *Host, b []byte) {
+		h.Handle(haveCall, 32, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return b, nil })
+	}
 	for _, tc := range []struct {
 		name   string
 		serve  func(h *Host, honest *memory)
 		badErr error
 	}{
-		{"wrong leaves", func(h *Host, _ *memory) {
-			h.Handle(leavesCall, 32, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return make([]byte, 64), nil })
+		{"no size", func(h *Host, _ *memory) { says(h, make([]byte, 8)) }, ErrBadBlob},
+		{"too few bits", func(h *Host, _ *memory) { says(h, have{size: 9 * pieceSize, set: pieceSet{1}}.append(nil)) }, ErrBadBlob},
+		{"too large", func(h *Host, _ *memory) { says(h, have{size: size + 1}.append(nil)) }, ErrTooLarge},
+		{"wrong size", func(h *Host, m *memory) {
+			answer(h, m, func(r *pieceReply) { r.have.size--; r.proven.size-- })
+			says(h, have{size: size - 1}.append(nil))
 		}, ErrBadBlob},
-		{"half a leaf hash", func(h *Host, _ *memory) {
-			h.Handle(leavesCall, 32, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return make([]byte, 33), nil })
-		}, ErrBadBlob},
-		{"too many leaves", func(h *Host, _ *memory) {
-			h.Handle(leavesCall, 32, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return make([]byte, 32*80), nil })
-		}, ErrTooLarge},
-		{"wrong data", func(h *Host, m *memory) {
-			h.ServeBlobs(m)
-			warm(t, h, m, d)
-			m.damage = flip
-		}, ErrBadBlob},
-		{"short data", func(h *Host, m *memory) {
-			h.ServeBlobs(m)
-			h.Handle(rangeCall, rangeRequest, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return blob[:10], nil })
+		{"two sizes", func(h *Host, m *memory) { answer(h, m, func(r *pieceReply) { r.have.size-- }) }, ErrBadBlob},
+		{"wrong data", func(h *Host, m *memory) { answer(h, m, func(r *pieceReply) { r.data[5] ^= 1 }) }, ErrBadBlob},
+		{"short data", func(h *Host, m *memory) { answer(h, m, func(r *pieceReply) { r.data = r.data[1:] }) }, ErrBadBlob},
+		{"wrong path", func(h *Host, m *memory) { answer(h, m, func(r *pieceReply) { r.nodes[0][0] ^= 1 }) }, ErrBadBlob},
+		{"other piece", func(h *Host, m *memory) {
+			answer(h, m, func(r *pieceReply) { r.proven, _ = h.readPiece(context.Background(), m, d, (r.index+1)%3) })
 		}, ErrBadBlob},
 		{"failing disk", func(h *Host, m *memory) {
 			h.ServeBlobs(m)
 			warm(t, h, m, d)
 			m.damage = func(int64, []byte) error { return errors.New("I/O error") }
+		}, ErrRemote},
+		{"rotten disk", func(h *Host, m *memory) {
+			h.ServeBlobs(m)
+			warm(t, h, m, d)
+			m.damage = flip
 		}, ErrRemote},
 		{"corrupt store", func(h *Host, m *memory) { m.damage = flip; h.ServeBlobs(m) }, ErrRemote},
 		{"serves nothing", func(*Host, *memory) {}, nil},
@@ -159,9 +176,13 @@ func TestFetchFromLiars(t *testing.T) {
 			liar := newHost(t, 9, nil)
 			tc.serve(liar, newMemory(blob))
 			connect(t, h, liar)
-			if _, err := h.Fetch(testContext(t), d, int64(len(blob)), []protocol.PeerID{liar.ID()}, FetchOptions{}); !errors.Is(err, ErrUnavailable) || tc.badErr != nil && !errors.Is(err, tc.badErr) {
+			if _, err := h.Fetch(testContext(t), d, size, []protocol.PeerID{liar.ID()}, FetchOptions{}); !errors.Is(err, ErrUnavailable) || tc.badErr != nil && !errors.Is(err, tc.badErr) {
 				t.Fatalf("from the liar alone: %v", err)
 			}
+			if lied := errors.Is(tc.badErr, ErrBadBlob); h.blobs.conduct.shunned(liar.ID()) != lied {
+				t.Errorf("shunned is not %v", lied)
+			}
+			h.blobs.conduct = newConduct()
 			blamed := 0
 			got, err := h.Fetch(testContext(t), d, int64(len(blob)), []protocol.PeerID{liar.ID(), ids[0]}, FetchOptions{
 				Blame: func(p protocol.PeerID, err error) {
@@ -178,10 +199,10 @@ func TestFetchFromLiars(t *testing.T) {
 	}
 }
 
-// warm makes the host hash the blob's leaves while its source is honest.
+// warm makes the host hash the blob while its source is honest.
 func warm(t *testing.T, h *Host, m *memory, d protocol.Digest) {
 	t.Helper()
-	if _, err := h.leafHashes(context.Background(), m, d); err != nil {
+	if _, _, err := h.pieceHashes(context.Background(), m, d); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -193,12 +214,7 @@ func TestFetchTriesEverySource(t *testing.T) {
 	var stores []BlobSource
 	for range maxFetchSources + 1 {
 		bad := newMemory(blob)
-		bad.damage = func(_ int64, p []byte) error {
-			if len(p) > protocol.LeafSize { // a range, not a leaf to be hashed
-				return errors.New("gone")
-			}
-			return nil
-		}
+		bad.damage = func(int64, []byte) error { return errors.New("gone") }
 		stores = append(stores, bad)
 	}
 	h, ids := sources(t, append(stores, newMemory(blob))...)
@@ -217,8 +233,8 @@ func TestFetchCancelled(t *testing.T) {
 	}
 }
 
-// A blob's leaves are hashed once, however often they are asked for, and the cache stays within its bound.
-func TestLeafCache(t *testing.T) {
+// A blob is hashed once, however often it is asked for, and the cache stays within its bound.
+func TestHashCache(t *testing.T) {
 	m := newMemory(randomBlob(3, 5*protocol.LeafSize))
 	h := newHost(t, 0, nil)
 	for d := range m.blobs {
@@ -229,35 +245,16 @@ func TestLeafCache(t *testing.T) {
 			t.Fatalf("%d reads after %d", m.reads, reads)
 		}
 	}
-	c := newLeafCache()
-	list := make([]protocol.Digest, maxBlobLeaves/3)
+	c := newHashCache()
+	list := make([]protocol.Digest, maxHashes/3)
 	for i := range 10 {
 		c.put(protocol.Hash(fmt.Sprint(i)), list)
 	}
-	if c.total > maxBlobLeaves || len(c.lists) != 3 || c.get(protocol.Hash("9")) == nil || c.get(protocol.Hash("0")) != nil {
+	if c.total > maxHashes || len(c.lists) != 3 || c.get(protocol.Hash("9")) == nil || c.get(protocol.Hash("0")) != nil {
 		t.Fatalf("%d hashes in %d lists", c.total, len(c.lists))
 	}
-}
-
-func TestRangeRequest(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		first := rapid.IntRange(0, maxBlobLeaves-1).Draw(t, "first")
-		count := rapid.IntRange(1, rangeLeaves).Draw(t, "count")
-		d := protocol.Hash("x")
-		gotD, gotFirst, gotCount, err := decodeRange(encodeRange(d, first, count))
-		if err != nil || gotD != d || gotFirst != first || gotCount != count {
-			t.Fatal(gotD, gotFirst, gotCount, err)
-		}
-	})
-}
-
-func FuzzDecodeRange(f *testing.F) {
-	f.Add(encodeRange(protocol.Hash("x"), 3, 5))
-	f.Add(bytes.Repeat([]byte{255}, rangeRequest))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d, first, count, err := decodeRange(b)
-		if err == nil && (first < 0 || first >= maxBlobLeaves || count < 1 || count > rangeLeaves || !bytes.Equal(encodeRange(d, first, count), b)) {
-			t.Fatal(first, count)
-		}
-	})
+	c.forget(protocol.Hash("8"))
+	if c.total != 2*len(list) || len(c.order) != 2 || c.get(protocol.Hash("8")) != nil {
+		t.Fatalf("after forgetting one: %d hashes in %d lists", c.total, len(c.lists))
+	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"drystone/protocol"
 )
@@ -15,89 +17,219 @@ var (
 	// ErrBadBlob means that a source sent data that does not match the digest. The connection is authenticated: it is
 	// the source's fault.
 	ErrBadBlob = errors.New("wrong data for the digest")
+	// ErrStalled means that a source let a request or a response stand still for 15 seconds.
+	ErrStalled = errors.New("the peer stalls")
 	// ErrUnavailable means that no source could give the blob. It wraps one line per source.
 	ErrUnavailable = errors.New("blob unavailable")
 )
 
-// A fetch has workersPerSource calls under way to each of at most maxFetchSources sources.
+// Pace of a fetch.
 const (
-	workersPerSource = 2
-	maxFetchSources  = 8
+	maxFetchSources = 16 // asked at once; the others take the place of those that fail
+	maxDepth        = 6  // requests under way to one source: as many as keep it busy, see paced
+	maxFails        = 64 // lines of an error
+	maxMisses       = 3  // times that a source may not have what it said it has
+	stallAfter      = 15 * time.Second
+	fetchTick       = 250 * time.Millisecond // between looks at what time alone changes
+	idleLimit       = time.Minute            // without a piece from anyone
+	pollHave        = time.Second            // between questions to a source that has nothing for us
+	settleSize      = 300 * time.Millisecond // wait for other sources to say a size that the caller does not know
 )
 
-// FetchOptions are the callbacks of a Fetch; each may be nil. They are called one at a time.
-type FetchOptions struct {
-	Progress func(done, total int64)                 // bytes verified, and bytes in all (the last leaf counted as full)
-	Blame    func(source protocol.PeerID, err error) // a source failed; ErrBadBlob if it lied
+// PartStore keeps the verified pieces of a blob that is being fetched, so that the fetch goes on after a restart.
+// durable.Part is one. It is used by one goroutine at a time.
+type PartStore interface {
+	// Frames calls yield with each frame that was appended, of at most max bytes, until it returns false.
+	Frames(max int, yield func(frame []byte) bool) error
+	// Append adds a frame. A crash may lose it, but not what was there before.
+	Append(frame []byte) error
+	Close() error
 }
 
-// Fetch returns the blob d of at most limit bytes (4 GiB at most), from one or several sources at once. First one source
-// gives the hashes of all leaves, which must fold to d; then ranges of leaves come from all sources side by side, each
-// leaf checked on arrival. A source that fails or lies is not asked again, and its share goes to the others. Nothing
-// unverified is returned.
+// FetchOptions say more about a Fetch; each may be zero. Callbacks come one at a time and must be quick.
+type FetchOptions struct {
+	Size     int64                                   // of the blob in bytes, if the caller knows it: then nobody can lie about it
+	Part     func() (PartStore, error)               // opens what was fetched before; nil keeps nothing
+	More     func() []protocol.PeerID                // asked every second, and before giving up, for further sources
+	Progress func(done, total int64)                 // bytes verified, and bytes in all
+	Blame    func(source protocol.PeerID, err error) // a source failed; ErrBadBlob if it lied, ErrStalled if it stalled
+}
+
+// Fetch returns the blob d of at most limit bytes (4 GiB at most), from many sources at once: of the pieces that are
+// missing it asks first for one that the fewest sources have, and each is proven against the digest on arrival and served
+// on from then. A source that fails, stalls or lies is not asked again; the latter two lose score besides. Nothing
+// unverified is returned. A second Fetch of the same blob waits for the first. The result is shared: do not change it.
+//
+// How sources come to have the whole: the fewest-first rule of BitTorrent (Cohen, Incentives Build Robustness in
+// BitTorrent, 2003, section 2.4), without its tit-for-tat, since what is fetched here is what all need.
 func (h *Host) Fetch(ctx context.Context, d protocol.Digest, limit int64, from []protocol.PeerID, opt FetchOptions) ([]byte, error) {
-	f := &fetch{h: h, d: d, opt: opt, sources: slices.Clone(from)}
-	data, err := f.run(ctx, limit)
+	if d == protocol.MerkleRoot(nil) {
+		return []byte{}, nil
+	}
+	f := newFetch(h, d, limit, from, opt)
+	for {
+		h.blobs.mu.Lock()
+		other := h.blobs.fetches[d]
+		if other == nil {
+			h.blobs.fetches[d] = f
+		}
+		h.blobs.mu.Unlock()
+		if other == nil {
+			break
+		}
+		select {
+		case <-other.ended:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("gossip: fetch %s: %w", d, ctx.Err())
+		}
+		if other.err == nil && int64(len(other.buf)) <= limit {
+			return other.buf, nil
+		}
+	}
+	data, err := f.run(ctx)
+	f.err = err
+	h.blobs.mu.Lock()
+	delete(h.blobs.fetches, d)
+	h.blobs.mu.Unlock()
+	close(f.ended)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: fetch %s: %w", d, err)
 	}
 	return data, nil
 }
 
-// fetch is one Fetch under way. After the leaf hashes are known, workers share the queue of ranges.
+// fetch is one Fetch under way.
 type fetch struct {
-	h      *Host
-	d      protocol.Digest
-	opt    FetchOptions
-	hashes []protocol.Digest
-	buf    []byte   // len(hashes) leaves; workers write disjoint parts
-	queue  chan int // first leaves of ranges still to fetch; capacity for all of them
+	h       *Host
+	d       protocol.Digest
+	limit   int64
+	opt     FetchOptions
+	changed *signal
+	most    int // requests under way, so that none starves within the download limit
 
-	mu      sync.Mutex
-	sources []protocol.PeerID // not failed yet
-	fails   []error
-	left    int // ranges to go
-	done    int64
-	size    int64 // of the blob, known with its last leaf
+	ended chan struct{} // closed after err is set
+	err   error
+
+	mu       sync.Mutex
+	board    // what is here, what is under way, who has what
+	reserve  []protocol.PeerID
+	known    map[protocol.PeerID]bool // every source that was ever named
+	fails    []error
+	part     PartStore
+	over     bool      // nothing is written any more
+	firstHad time.Time // when the first source said a size
+	moved    time.Time // when the last piece came
 }
 
-func (f *fetch) run(ctx context.Context, limit int64) ([]byte, error) {
-	if err := f.layout(ctx, limit); err != nil {
-		return nil, err
+func newFetch(h *Host, d protocol.Digest, limit int64, from []protocol.PeerID, opt FetchOptions) *fetch {
+	f := &fetch{h: h, d: d, limit: min(limit, maxBlobSize), opt: opt, changed: newSignal(), ended: make(chan struct{}),
+		board: board{sources: map[protocol.PeerID]*source{}}, known: map[protocol.PeerID]bool{h.id: true}}
+	f.most = maxFetchSources * maxDepth
+	if h.cfg.Down > 0 { // four seconds' worth
+		f.most = int(min(max(4*h.cfg.Down/pieceSize, 2), int64(f.most)))
 	}
-	if len(f.hashes) == 0 {
-		return []byte{}, nil
-	}
-	f.buf = make([]byte, len(f.hashes)*protocol.LeafSize)
-	f.left = (len(f.hashes) + rangeLeaves - 1) / rangeLeaves
-	f.queue = make(chan int, f.left)
-	for first := 0; first < len(f.hashes); first += rangeLeaves {
-		f.queue <- first
-	}
-	for f.left > 0 && len(f.sources) > 0 && ctx.Err() == nil {
-		f.round(ctx, f.sources[:min(len(f.sources), maxFetchSources)])
-	}
-	if f.left > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	f.add(from)
+	return f
+}
+
+// add names sources, in random order so that many who fetch spread over them; those that are shunned come last.
+func (f *fetch) add(from []protocol.PeerID) {
+	from = slices.Clone(from)
+	rand.Shuffle(len(from), func(i, j int) { from[i], from[j] = from[j], from[i] })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range from {
+		if !f.known[p] && len(f.known) <= MaxPeers {
+			f.known[p] = true
+			f.reserve = append(f.reserve, p)
 		}
-		return nil, f.unavailable()
 	}
-	if f.size > limit {
-		return nil, fmt.Errorf("%d bytes, limit %d: %w", f.size, limit, ErrTooLarge)
-	}
-	return f.buf[:f.size], nil
+	slices.SortStableFunc(f.reserve, func(a, b protocol.PeerID) int {
+		return int(f.h.blobs.conduct.points(a)/shunAt) - int(f.h.blobs.conduct.points(b)/shunAt)
+	})
 }
 
-// round works on the queue with some of the sources until all is fetched or they have all failed.
-func (f *fetch) round(ctx context.Context, sources []protocol.PeerID) {
+// run fetches. It returns after every goroutine that it started has ended, but for requests that had no answer yet: those end
+// with one, after stallAfter, or with the host, and change nothing.
+func (f *fetch) run(ctx context.Context) (data []byte, err error) {
+	if f.opt.Size > f.limit {
+		return nil, fmt.Errorf("%d bytes, limit %d: %w", f.opt.Size, f.limit, ErrTooLarge)
+	}
+	f.resume()
+	if f.part != nil {
+		defer func() { err = errors.Join(err, f.part.Close()) }()
+	}
+	f.moved = time.Now()
+	ctx, stop := f.h.join(ctx)
+	defer stop()
+	work, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	for _, p := range slices.Clone(sources) {
-		for range workersPerSource {
-			workers.Go(func() { f.work(ctx, p) })
+	defer workers.Wait()
+	defer cancel()
+	defer func() { f.end(err != nil) }()
+	last := false // it has asked for more sources because none was left
+	for asked := time.Now(); ; {
+		changed := f.changed.changed()
+		if f.opt.More != nil && time.Since(asked) >= pollHave {
+			f.add(f.opt.More())
+			asked = time.Now()
+		}
+		started, over, err := f.look()
+		if over && err != nil && f.opt.More != nil && !last {
+			last = true
+			f.add(f.opt.More())
+			continue
+		}
+		if over {
+			return f.buf, err
+		}
+		for _, s := range started {
+			workers.Go(func() { f.draw(work, s) })
+		}
+		if !sleep(ctx, changed, fetchTick) {
+			return nil, context.Cause(ctx)
 		}
 	}
-	workers.Wait()
+}
+
+// sleep waits for changed or for d. It reports whether ctx is still alive.
+func sleep(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-ctx.Done():
+		return false
+	}
+	return ctx.Err() == nil
+}
+
+// look takes sources from the reserve into free places and says whether the fetch is over.
+func (f *fetch) look() (started []*source, over bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	if f.complete() {
+		return nil, true, nil
+	}
+	for len(f.sources) < maxFetchSources && len(f.reserve) > 0 {
+		p := f.reserve[0]
+		if len(f.sources) > 0 && f.h.blobs.conduct.shunned(p) {
+			break // as long as there are others
+		}
+		f.reserve = f.reserve[1:]
+		s := &source{id: p, depth: 2, flying: map[int]*asked{}}
+		f.sources[p] = s
+		started = append(started, s)
+	}
+	if len(f.sources) == 0 {
+		return nil, true, f.unavailable()
+	}
+	if time.Since(f.moved) > idleLimit {
+		return nil, true, fmt.Errorf("%w: nothing came for %v from %d sources", ErrUnavailable, idleLimit, len(f.sources))
+	}
+	return started, false, nil
 }
 
 func (f *fetch) unavailable() error {
@@ -107,115 +239,74 @@ func (f *fetch) unavailable() error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(f.fails...))
 }
 
-// layout asks one source after the other for the leaf hashes.
-func (f *fetch) layout(ctx context.Context, limit int64) error {
-	maxLeaves := min((max(limit, 0)+protocol.LeafSize-1)/protocol.LeafSize, maxBlobLeaves)
-	for _, p := range slices.Clone(f.sources) {
-		hashes, err := f.askLeaves(ctx, p, int(maxLeaves))
-		if err == nil {
-			f.hashes = hashes
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		f.blame(p, err)
+// settle fixes the blob's size, which a piece alone does not prove, unless the caller knows it: the one that most sources
+// say. If they all fail later, what was fetched under it is void and the next size has its turn. The caller holds mu.
+func (f *fetch) settle() {
+	if f.opt.Size > 0 && f.size == 0 {
+		f.reset(f.opt.Size)
 	}
-	return f.unavailable()
-}
-
-func (f *fetch) askLeaves(ctx context.Context, p protocol.PeerID, maxLeaves int) ([]protocol.Digest, error) {
-	resp, err := f.h.Call(ctx, p, leavesCall, f.d[:], 32*maxLeaves)
-	if err != nil {
-		return nil, err
-	}
-	if len(resp)%32 != 0 {
-		return nil, fmt.Errorf("%w: %d bytes of leaf hashes from %s", ErrBadBlob, len(resp), p)
-	}
-	hashes := make([]protocol.Digest, len(resp)/32)
-	for i := range hashes {
-		hashes[i] = protocol.Digest(resp[32*i:])
-	}
-	if protocol.RootOf(hashes) != f.d {
-		return nil, fmt.Errorf("%w: leaf hashes from %s", ErrBadBlob, p)
-	}
-	return hashes, nil
-}
-
-// work fetches ranges from p until none is left or p fails.
-func (f *fetch) work(ctx context.Context, p protocol.PeerID) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case first, ok := <-f.queue:
-			if !ok {
-				return
-			}
-			if f.dropped(p) {
-				f.queue <- first
-				return
-			}
-			if err := f.fetchRange(ctx, p, first); err != nil {
-				f.queue <- first // never blocks: this range's place is free
-				if ctx.Err() == nil {
-					f.blame(p, err)
-				}
-				return
-			}
+	votes := map[int64]int{}
+	silent := 0
+	for _, s := range f.sources {
+		if s.asked.IsZero() {
+			silent++
+		} else {
+			votes[s.size]++
 		}
 	}
-}
-
-func (f *fetch) fetchRange(ctx context.Context, p protocol.PeerID, first int) error {
-	count := min(rangeLeaves, len(f.hashes)-first)
-	data, err := f.h.Call(ctx, p, rangeCall, encodeRange(f.d, first, count), count*protocol.LeafSize)
-	if err != nil {
-		return err
-	}
-	got := protocol.DataLeaves(data)
-	if !slices.Equal(got, f.hashes[first:first+count]) {
-		return fmt.Errorf("%w: leaves %d to %d from %s", ErrBadBlob, first, first+count-1, p)
-	}
-	off := first * protocol.LeafSize
-	copy(f.buf[off:], data)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if first+count == len(f.hashes) {
-		f.size = int64(off + len(data))
-	}
-	f.done += int64(len(data))
-	if f.left--; f.left == 0 {
-		close(f.queue)
-	}
-	if f.opt.Progress != nil {
-		f.opt.Progress(f.done, int64(len(f.buf)))
-	}
-	return nil
-}
-
-func (f *fetch) dropped(p protocol.PeerID) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !slices.Contains(f.sources, p)
-}
-
-// blame drops a source and says so once.
-func (f *fetch) blame(p protocol.PeerID, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	i := slices.Index(f.sources, p)
-	if i < 0 {
+	if f.opt.Size > 0 || f.size > 0 && (votes[f.size] > 0 || silent > 0) || len(votes) == 0 {
 		return
 	}
-	f.sources = slices.Delete(f.sources, i, i+1)
-	f.fails = append(f.fails, err)
-	level := f.h.cfg.Logger.Debug
-	if errors.Is(err, ErrBadBlob) {
-		level = f.h.cfg.Logger.Warn
+	if f.firstHad.IsZero() {
+		f.firstHad = time.Now()
 	}
-	level("blob source dropped", "blob", f.d, "source", p, "err", err)
-	if f.opt.Blame != nil {
-		f.opt.Blame(p, err)
+	if silent > 0 && time.Since(f.firstHad) < settleSize {
+		return
 	}
+	var best int64
+	for size, n := range votes {
+		if n > votes[best] || n == votes[best] && size < best {
+			best = size
+		}
+	}
+	f.reset(best)
+	for _, s := range f.sources {
+		f.count(s)
+	}
+}
+
+// resume takes what an earlier fetch of the blob has verified, after verifying it again. Without it the fetch begins anew.
+func (f *fetch) resume() {
+	if f.opt.Part == nil {
+		return
+	}
+	part, err := f.opt.Part()
+	if err != nil {
+		f.unkept(err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.part = part
+	f.settle()
+	err = part.Frames(maxProven, func(frame []byte) bool {
+		p, err := decodeProven(frame)
+		if err != nil || p.size > f.limit || f.size > 0 && p.size != f.size || p.check(f.d) != nil {
+			return true // damaged: it is fetched again
+		}
+		if f.size == 0 {
+			f.reset(p.size)
+		}
+		if f.paths[p.index] == nil {
+			f.put(p)
+		}
+		return true
+	})
+	if err != nil {
+		f.unkept(err)
+	}
+}
+
+func (f *fetch) unkept(err error) {
+	f.h.cfg.Logger.Warn("a part of a blob is not kept: after a restart its fetch begins anew", "blob", f.d, "err", err)
 }

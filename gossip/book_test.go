@@ -43,12 +43,12 @@ func TestRestartFromBook(t *testing.T) {
 		book := filepath.Join(t.TempDir(), "peers")
 		hub := host(reach(ReachPublic))
 		first := host(func(c *Config) { c.Book, c.Bootstrap, c.Reach = book, hub.Addrs(), ReachOut })
-		eventually(t, "connected", time.Minute, func() bool { return first.Stats().Known == 1 })
+		within(t, "connected", time.Minute, func() bool { return first.Stats().Known == 1 })
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
 		again := host(func(c *Config) { c.Book, c.Reach = book, ReachOut })
-		eventually(t, "connected from the book", time.Minute, func() bool { return knows(again, hub.ID()) })
+		within(t, "connected from the book", time.Minute, func() bool { return knows(again, hub.ID()) })
 	})
 }
 

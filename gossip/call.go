@@ -98,6 +98,14 @@ func (h *Host) serveCall(s network.Stream, name string, maxReq int, fn HandlerFu
 		return err
 	}
 	resp, err := h.answer(s, from, name, maxReq, fn)
+	if err := h.respond(s, from, name, resp, err); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// respond writes the response, or the error in its place.
+func (h *Host) respond(w io.Writer, from protocol.PeerID, name string, resp []byte, err error) error {
 	code, body := CodeOK, resp
 	if err != nil {
 		var ce *CallError
@@ -107,10 +115,10 @@ func (h *Host) serveCall(s network.Stream, name string, maxReq int, fn HandlerFu
 		}
 		code, body = ce.Code, []byte(cleanLine(ce.Line))
 	}
-	if _, err := s.Write(appendFrame([]byte{byte(code)}, body)); err != nil {
+	if _, err := w.Write(appendFrame([]byte{byte(code)}, body)); err != nil {
 		return fmt.Errorf("write response: %w", err)
 	}
-	return s.Close()
+	return nil
 }
 
 // answer reads the request and runs the handler within the peer's limits.
@@ -141,14 +149,15 @@ func (h *Host) answer(s io.Reader, from protocol.PeerID, name string, maxReq int
 // bytes. It gives up when ctx ends or after Config.CallTimeout. Eight calls to one peer are under way at once; others wait.
 // Errors: ErrRemote if the peer answered with one, ErrTooLarge, ErrClosed, ctx's.
 func (h *Host) Call(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
-	resp, err := h.call(ctx, to, name, req, maxResp)
+	resp, err := h.call(ctx, to, name, req, maxResp, func(r io.Reader) io.Reader { return r })
 	if err != nil {
 		return nil, fmt.Errorf("gossip: call %s of %s: %w", name, to.Short(), err)
 	}
 	return resp, nil
 }
 
-func (h *Host) call(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
+// call is Call with a reader of the caller's around the response.
+func (h *Host) call(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int, reader func(io.Reader) io.Reader) ([]byte, error) {
 	if len(req) > maxRequest {
 		return nil, fmt.Errorf("request of %d bytes, at most %d: %w", len(req), maxRequest, ErrTooLarge)
 	}
@@ -167,7 +176,7 @@ func (h *Host) call(ctx context.Context, to protocol.PeerID, name string, req []
 	// A stream knows deadlines only: cancelling ctx resets it.
 	unhook := context.AfterFunc(ctx, func() { s.Reset() })
 	defer unhook()
-	resp, err := exchange(s, to, name, req, min(maxResp, maxResponse))
+	resp, err := exchange(s, reader(s), to, name, req, min(maxResp, maxResponse))
 	if err != nil {
 		s.Reset()
 		if ctx.Err() != nil && !errors.Is(err, ErrRemote) {
@@ -180,13 +189,13 @@ func (h *Host) call(ctx context.Context, to protocol.PeerID, name string, req []
 }
 
 // exchange writes the request and reads the response.
-func exchange(s network.Stream, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
+func exchange(s network.Stream, r io.Reader, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
 	// The answer can come before the request is read to its end, and then writing fails: look for it all the same.
 	_, writeErr := s.Write(appendFrame(nil, req))
 	if writeErr == nil {
 		writeErr = s.CloseWrite()
 	}
-	resp, err := readResponse(s, to, name, maxResp)
+	resp, err := readResponse(r, to, name, maxResp)
 	if writeErr != nil && err != nil && !errors.Is(err, ErrRemote) && !errors.Is(err, ErrTooLarge) {
 		return nil, fmt.Errorf("write request: %w", writeErr)
 	}

@@ -13,8 +13,9 @@ import (
 
 // Bounds of everything that a peer can send.
 const (
-	MaxPeers    = 4096 // largest Config.Peers
-	maxErrLine  = 512  // bytes of an error line in a response
+	MaxPeers    = 4096     // largest Config.Peers
+	maxErrLine  = 512      // bytes of an error line in a response
+	minRate     = 32 << 10 // smallest limit of blob traffic: a piece must arrive within a call's time
 	maxRequest  = 16 << 20
 	maxResponse = 64 << 20
 )
@@ -40,11 +41,12 @@ type Config struct {
 	ByteRate    int           // bytes per second that one neighbour may forward, twice that in a burst; default 64 MiB
 	HoldFor     time.Duration // how long a message with verdict Later waits; default 30 s
 	HoldBytes   int           // bytes of waiting messages, of which one neighbour may use a quarter; default 128 MiB
+	Up, Down    int64         // bytes per second of all blobs that we send and receive; default unlimited
 	CallTimeout time.Duration // one request and its response, on either side; default 30 s
 
 	Logger *slog.Logger // default discards
 
-	options []libp2p.Option // tests: a simulated network in place of the real transports
+	Network libp2p.Option // QUIC over another network, such as a simulated one, in place of TCP and QUIC over the system's
 }
 
 // withDefaults returns cfg complete and checked.
@@ -76,6 +78,8 @@ func (cfg Config) withDefaults() (Config, error) {
 	case cfg.MessageRate < 1 || cfg.ByteRate < protocol.MaxMessage:
 		return cfg, fmt.Errorf("gossip: Config.MessageRate is %d and ByteRate %d, want at least 1 and %d",
 			cfg.MessageRate, cfg.ByteRate, protocol.MaxMessage)
+	case cfg.Up < 0 || cfg.Down < 0 || cfg.Up > 0 && cfg.Up < minRate || cfg.Down > 0 && cfg.Down < minRate:
+		return cfg, fmt.Errorf("gossip: Config.Up is %d and Down %d, want 0 or at least %d bytes per second", cfg.Up, cfg.Down, minRate)
 	case cfg.HoldFor < 0 || cfg.CallTimeout < 0 || cfg.HoldBytes < 0:
 		return cfg, errors.New("gossip: Config.HoldFor, HoldBytes and CallTimeout must not be negative")
 	}
@@ -83,7 +87,7 @@ func (cfg Config) withDefaults() (Config, error) {
 }
 
 // simulated reports whether the host runs on a test's network.
-func (cfg *Config) simulated() bool { return len(cfg.options) > 0 }
+func (cfg *Config) simulated() bool { return cfg.Network != nil }
 
 func orDefault[T comparable](v *T, def T) {
 	var zero T

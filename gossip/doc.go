@@ -32,7 +32,11 @@
 //	local network               16 found peers waiting to be dialled
 //	probes answered             1 MiB each way, 8 MiB a minute for a peer and 32 MiB for all, 4096 peers a minute
 //	relay                       64 places, 8 per IP address, 4 connections each, of 16 MiB each way and 10 minutes
-//	blob                        4 GiB; ranges of 512 KiB; 8 MiB of leaf hashes cached
+//	blob                        4 GiB; pieces of 512 KiB, each with its path; hashes of 65,536 pieces cached
+//	pieces uploaded             8 at once, 4 to one peer; 64 wait, 8 of one peer, 4 s at most, the others are sent away; Config.Up
+//	pieces fetched              from 16 sources at once, 6 from each; Config.Down; 15 s without a byte end a request
+//	announcements               16 forwarded per blob, of blobs that the run needs now; 16 blobs, 64 peers each, 256 early ones
+//	misconduct remembered       4096 peers
 //
 // # Discovery and reach
 //
@@ -55,8 +59,27 @@
 //	response    | code | length u32   | length bytes  |     code 0: the response; else one line of UTF-8, at most 512 bytes
 //	            +------+--------------+===============+
 //
-// with big-endian numbers, one call per stream. blobserve.go draws the calls of the blob exchange, records.go that of
-// peer exchange, probe.go that which measures the way to a peer, link.go the run link.
+// with big-endian numbers, one call per stream. blob.go draws the calls of the blob exchange, announce.go the message that
+// tells who has a blob, records.go the call of peer exchange, probe.go that which
+// measures the way to a peer, link.go the run link.
+//
+// # Blobs
+//
+// A blob travels in pieces of 512 KiB, which a path of the Merkle tree proves one by one, so that a peer serves on what it
+// has of a blob before it has the whole. Who fetches draws from up to sixteen sources side by side, the rarest piece first;
+// they tell with each answer which pieces they have. A donor serves a few pieces at a time, one for each peer in turn, and
+// sends away whom it would keep waiting, saying when to come back.
+//
+// # Scores
+//
+// Gossipsub's score of a neighbour (GossipSub v1.1, "Peer scoring") is the sum of three things: ten times the square of the
+// messages that it forwarded and that were rejected, which decays by a twentieth every second; broken promises of
+// gossip beyond six, ten times their square; and the points of its conduct in the blob exchange (100 for data that does not
+// match its digest or a malformed answer, 30 for a stalled stream, 5 for a piece promised and not there), which halve in two
+// minutes. Below -50 it hears no gossip, below -100 it is sent no own messages, below -200 nothing of it is read. From 50
+// points of misconduct on it is not served blobs, and asked for them only if nobody else has any. What cannot be judged yet
+// costs nothing (Later, Ignore); delivery quotas are off, because trainers publish and forward nothing, and so is colocation,
+// because a home has many peers behind one address.
 //
 // # Goroutines
 //
@@ -66,5 +89,6 @@
 //	DHT                  its own; started by New, ended by Close
 //	validators           gossipsub starts one per message under validation; ended by its verdict, HoldFor or Close
 //	handlers             libp2p starts one per inbound call or stream; Close cancels them and waits
-//	fetch workers        two per source, at most sixteen; started by Fetch, ended before it returns
+//	fetch workers        one per source; started by Fetch, ended before it returns
+//	piece requests       one per piece under way; ended by its answer, another source's, 15 s without a byte, or Close
 package gossip

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,9 @@ import (
 
 	"drystone/protocol"
 )
+
+// long runs what takes minutes: go test ./gossip -long
+var long = flag.Bool("long", false, "run the long tests")
 
 // testTimeout bounds waiting for something that must happen; no test waits for it to pass.
 const testTimeout = 60 * time.Second
@@ -115,4 +119,17 @@ func testLevel() slog.Level {
 		return slog.LevelDebug
 	}
 	return slog.LevelWarn
+}
+
+// eventually waits for a condition that must come.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx := testContext(t)
+	for !is() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not in time", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }

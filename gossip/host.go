@@ -42,7 +42,7 @@ type Host struct {
 	hold    *hold
 	inbound *inflight // calls and streams that peers opened to us
 	outward *inflight // calls that we make
-	leaves  *leafCache
+	blobs   blobExchange
 	book    recordBook
 	saved   *addressBook
 	finder  *finder
@@ -75,7 +75,7 @@ func New(cfg Config) (*Host, error) {
 		hold:    newHold(cfg.HoldBytes),
 		inbound: newInflight(maxInboundPerPeer, maxInbound),
 		outward: newInflight(maxOutwardPerPeer, maxOutward),
-		leaves:  newLeafCache(),
+		blobs:   newBlobExchange(cfg),
 		book:    recordBook{records: map[peer.ID][]byte{}},
 		saved:   openBook(cfg.Book, cfg.Logger),
 		topics:  map[string]*Topic{},

@@ -44,7 +44,7 @@ func newLibp2p(cfg Config, reach []libp2p.Option) (host.Host, error) {
 		libp2p.Transport(quic.NewTransport),
 	}
 	opts = append(opts, reach...)
-	if len(cfg.options) == 0 {
+	if cfg.Network == nil {
 		// Reuse of the TCP port would let two processes listen on one without an error.
 		opts = append(opts,
 			libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
@@ -58,7 +58,10 @@ func newLibp2p(cfg Config, reach []libp2p.Option) (host.Host, error) {
 		}
 		opts = append(opts, libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return announced }))
 	}
-	lib, err := libp2p.New(append(opts, cfg.options...)...)
+	if cfg.Network != nil {
+		opts = append(opts, cfg.Network)
+	}
+	lib, err := libp2p.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: start libp2p: %w", oneLine(err))
 	}

@@ -25,7 +25,7 @@ const (
 )
 
 func newPubSub(h *Host) (*pubsub.PubSub, error) {
-	params, thresholds := scoring()
+	params, thresholds := scoring(h.blobs.conduct.score)
 	return pubsub.NewGossipSub(h.ctx, h.lib,
 		pubsub.WithGossipSubProtocols([]libp2pproto.ID{gossipID}, features),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
@@ -70,14 +70,15 @@ func (o ownTopics) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_SubO
 	return pubsub.FilterSubscriptions(subs, o.CanSubscribe), nil
 }
 
-// scoring punishes rejected messages only. A neighbour that forwards one is at -10, at three it is left out of gossip, at
+// scoring punishes rejected messages, and misconduct in the blob exchange as conduct tells it. A neighbour that forwards one is at -10, at three it is left out of gossip, at
 // five it is not listened to; a minute of good conduct wipes that out. Delivery quotas are off: trainers publish and
 // forward nothing. Colocation is off: a home has many peers behind one address.
-func scoring() (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
+func scoring(conduct func(peer.ID) float64) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	return &pubsub.PeerScoreParams{
 			SkipAtomicValidation:      true,
 			Topics:                    map[string]*pubsub.TopicScoreParams{}, // Join adds to it
-			AppSpecificScore:          func(peer.ID) float64 { return 0 },
+			AppSpecificScore:          conduct,
+			AppSpecificWeight:         1,
 			BehaviourPenaltyWeight:    -10,
 			BehaviourPenaltyThreshold: 6,
 			BehaviourPenaltyDecay:     0.9,

@@ -12,12 +12,12 @@ import (
 
 func reach(r Reach) func(*Config) { return func(c *Config) { c.Reach = r } }
 
-// eventually waits, in a fake clock, until ok.
-func eventually(t *testing.T, what string, within time.Duration, ok func() bool) {
+// within waits, in a fake clock, until ok.
+func within(t *testing.T, what string, limit time.Duration, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !ok(); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %s: not %s", within, what)
+			t.Fatalf("after %s: not %s", limit, what)
 		}
 	}
 }
@@ -50,8 +50,8 @@ func TestDeadLinkLivePeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		late := host(func(c *Config) { c.Reach, c.Bootstrap = ReachOut, append(addrs, live[4].Addrs()...) })
-		eventually(t, "connected to all five", 3*time.Minute, func() bool { return len(late.Peers()) == 5 })
-		eventually(t, "told of all five by the DHT", 3*time.Minute, func() bool { return late.Stats().Members == 5 })
+		within(t, "connected to all five", 3*time.Minute, func() bool { return len(late.Peers()) == 5 })
+		within(t, "told of all five by the DHT", 3*time.Minute, func() bool { return late.Stats().Members == 5 })
 		if s := late.Stats(); s.Table != 5 || s.Reach != ReachOut {
 			t.Errorf("%+v, want five peers in the table", s)
 		}
@@ -74,7 +74,7 @@ func TestFindMovedPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := host(move)
-		eventually(t, "connected to the hub", time.Minute, func() bool { return knows(hub, after.ID()) && knows(seeker, hub.ID()) })
+		within(t, "connected to the hub", time.Minute, func() bool { return knows(hub, after.ID()) && knows(seeker, hub.ID()) })
 		time.Sleep(2 * time.Minute)
 		id, err := PeerIDFromProtocol(after.ID())
 		if err != nil {
@@ -108,7 +108,7 @@ func TestRelayAndPunch(t *testing.T) {
 		private := func(c *Config) { c.Reach, c.Bootstrap = ReachPrivate, public.Addrs() }
 		a, b := host(private), host(private)
 		for _, h := range []*Host{a, b} {
-			eventually(t, "given a place at the relay", 2*time.Minute, func() bool { return h.Stats().Relays == 1 })
+			within(t, "given a place at the relay", 2*time.Minute, func() bool { return h.Stats().Relays == 1 })
 			for _, addr := range h.Addrs() {
 				if !strings.Contains(addr, "/p2p-circuit") {
 					t.Errorf("a private host announces %s", addr)
@@ -132,8 +132,8 @@ func TestRelayAndPunch(t *testing.T) {
 		if _, err := a.Call(t.Context(), b.ID(), peersCall, nil, maxPeersReply); err != nil {
 			t.Error(err)
 		}
-		eventually(t, "met directly after the relay", 2*time.Minute, func() bool { return a.Stats().Punched+b.Stats().Punched > 0 })
-		eventually(t, "rid of the relayed connection", 5*time.Minute, func() bool { return a.Stats().Relayed+b.Stats().Relayed == 0 })
+		within(t, "met directly after the relay", 2*time.Minute, func() bool { return a.Stats().Punched+b.Stats().Punched > 0 })
+		within(t, "rid of the relayed connection", 5*time.Minute, func() bool { return a.Stats().Relayed+b.Stats().Relayed == 0 })
 		if n := public.Stats().Relays; n != 0 {
 			t.Errorf("the public host holds %d relays", n)
 		}

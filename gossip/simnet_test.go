@@ -3,85 +3,19 @@ package gossip
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
-	"github.com/marcopolo/simnet"
-	"github.com/quic-go/quic-go"
-	"go.uber.org/fx"
-
+	"drystone/internal/simtest/simlink"
 	"drystone/protocol"
 )
 
-// A simulated network in a fake clock: home lines of 20 Mbit/s and 20 ms. Sleeping there takes no time; it lets the
-// others go on until they too have nothing to do but wait.
-var homeLine = simnet.NodeBiDiLinkSettings{
-	Downlink: simnet.LinkSettings{BitsPerSecond: 20e6},
-	Uplink:   simnet.LinkSettings{BitsPerSecond: 20e6},
-}
-
-// overSimnet runs QUIC over the simulated network.
-func overSimnet(network *simnet.Simnet) libp2p.Option {
-	var own atomic.Pointer[net.IP]
-	start := func(life fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
-		cm, err := quicreuse.NewConnManager(reset, token, opts...)
-		if err == nil {
-			life.Append(fx.StopHook(cm.Close)) // libp2p closes only a manager that it made itself
-		}
-		return cm, err
-	}
-	return libp2p.QUICReuse(start,
-		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return sourceIP{&own}, nil }),
-		quicreuse.OverrideListenUDP(func(_ string, addr *net.UDPAddr) (net.PacketConn, error) {
-			own.Store(&addr.IP)
-			return network.NewEndpoint(addr, homeLine), nil
-		}))
-}
-
-type sourceIP struct{ own *atomic.Pointer[net.IP] }
-
-func (s sourceIP) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) {
-	return *s.own.Load(), nil
-}
-
-// simulate runs test in a bubble with a network; hosts made by the function it gets live until test returns.
+// simulate runs test in a bubble with a network of home lines, 20 Mbit/s and 20 ms. Sleeping there takes no time; it lets the
+// others go on until they too have nothing to do but wait. Hosts made by the function it gets live until test returns.
 func simulate(t *testing.T, test func(t *testing.T, host func(edit func(*Config)) *Host)) {
-	synctest.Test(t, func(t *testing.T) {
-		network := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(20 * time.Millisecond)}
-		var hosts []*Host
-		network.Start()
-		defer network.Close()
-		defer func() {
-			for _, h := range hosts {
-				if err := h.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-		}()
-		test(t, func(edit func(*Config)) *Host {
-			n := len(hosts)
-			cfg := Config{
-				Key:     protocol.DeriveKey(1, fmt.Sprint("sim", n)),
-				Run:     testRun,
-				Listen:  []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(n))},
-				Logger:  logTo(t, fmt.Sprint(n)),
-				options: []libp2p.Option{overSimnet(network)},
-			}
-			if edit != nil {
-				edit(&cfg)
-			}
-			h, err := New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hosts = append(hosts, h)
-			return h
-		})
+	inSim(t, simlink.Steady(20*time.Millisecond), func(s *sim) {
+		test(s.t, func(edit func(*Config)) *Host { return s.host(simlink.Line(20, 20), edit) })
 	})
 }
 

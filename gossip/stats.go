@@ -5,12 +5,16 @@ import (
 	"sync/atomic"
 )
 
-// Stats are counts since the host started, of what was dropped for lack of room. Each is also logged.
+// Stats are counts since the host started: of what was dropped for lack of room, each also logged, and of blob traffic.
 type Stats struct {
 	Cut     uint64 // messages of neighbours beyond Config.MessageRate or ByteRate
 	Dropped uint64 // messages that came faster than they could be validated
 	Lost    uint64 // deliveries to subscriptions whose buffer was full
 	Held    int    // bytes held now by the verdict Later, each message counted as at least 128 KiB
+
+	BlobUp, BlobDown uint64 // bytes of pieces sent and received
+	Busy             uint64 // requests for pieces that were told to come back later
+	Shunned          int    // peers that are neither asked for blobs nor served any
 
 	Reach     Reach  // how others reach this host, as far as it knows
 	Relayed   int    // peers connected now through a relay alone
@@ -24,7 +28,8 @@ type Stats struct {
 
 // Stats returns the host's counts.
 func (h *Host) Stats() Stats {
-	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size()}
+	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size(),
+		BlobUp: h.blobs.sent.Load(), BlobDown: h.blobs.received.Load(), Busy: h.blobs.busy.Load(), Shunned: h.blobs.conduct.count()}
 	h.reachStats(&s)
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -31,8 +31,13 @@ type Aggregator struct {
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
 	ready          chan struct{} // closed when replica is set
+	lacking        chan struct{} // capacity 1: the transparency log has a gap
+	keeping        sync.Mutex    // serialises appends to tlog and index
 	finished       chan struct{}
 	finishOnce     sync.Once
+	failed         chan struct{} // closed when failure is set
+	failOnce       sync.Once
+	failure        error
 	closeOnce      sync.Once
 	closeErr       error
 
@@ -50,7 +55,7 @@ type Aggregator struct {
 // the other aggregators are there.
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
-		ready: make(chan struct{}), finished: make(chan struct{}), busy: map[string]bool{}, done: map[string]bool{},
+		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]bool{},
 		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
@@ -60,6 +65,7 @@ func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *pro
 }
 
 func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (err error) {
+	cfg.peers = 1024 // trainers publish their shards to aggregators, so each needs to reach some
 	if cfg.Reach == "" || cfg.Reach == gossip.ReachAuto {
 		cfg.Reach = gossip.ReachPublic // the Genesis tells everyone its addresses
 	}
@@ -123,13 +129,13 @@ func (a *Aggregator) storeGenesisState() (err error) {
 
 // takePart starts everything that needs the Genesis.
 func (a *Aggregator) takePart() error {
-	council, genesis := a.history.rules()
+	_, genesis := a.history.rules()
 	if genesis.Model != a.theta0 || genesis.Outer != a.outer0 {
 		return fmt.Errorf("the Genesis's initial state %s is not the one computed here, %s", genesis.Model.Short(), a.theta0.Short())
 	}
-	members := make([]protocol.PeerID, len(council.Members))
-	for i, x := range council.Members {
-		members[i] = x.ID
+	founders := make([]protocol.PeerID, len(genesis.Aggregators))
+	for i, x := range genesis.Aggregators {
+		founders[i] = x.ID
 	}
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	a.stayConnected()
@@ -142,10 +148,16 @@ func (a *Aggregator) takePart() error {
 		return err
 	}
 	a.replica, err = replica.Open(replica.Config{
-		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: members, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
+		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: founders, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
+		Council: a.certifiedCouncil,
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
+			VerifyRotation: verifyRotation(deployment), VerifyPossession: verify.VerifyPossession,
+			VerifyNote: func(signer protocol.PeerID, note []byte) error {
+				_, err := verify.OpenNote(note, a.run, signer)
+				return err
+			},
 		},
 	})
 	if err != nil {
@@ -154,6 +166,7 @@ func (a *Aggregator) takePart() error {
 	close(a.ready)
 	a.serve()
 	a.serveOpenings()
+	a.serveLeaves()
 	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
@@ -163,8 +176,26 @@ func (a *Aggregator) takePart() error {
 		}
 	})
 	a.spawn(a.work)
+	a.spawn(a.completeLog)
+	a.spawn(func(ctx context.Context) {
+		select {
+		case <-a.replica.Done():
+			a.fail(a.replica.Err())
+		case <-ctx.Done():
+		}
+	})
 	a.watchNetwork()
 	return nil
+}
+
+// certifiedCouncil returns the aggregators by the statement chain, which may be ahead of the Raft log here.
+func (a *Aggregator) certifiedCouncil() (ids []protocol.PeerID) {
+	if council, _ := a.history.rules(); council != nil {
+		for _, x := range council.Members {
+			ids = append(ids, x.ID)
+		}
+	}
+	return ids
 }
 
 // joinTopics subscribes to what an aggregator gathers: statements, commits, every shard. consume begins to handle what
@@ -172,6 +203,9 @@ func (a *Aggregator) takePart() error {
 func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
 	var subs []*gossip.Subscription
 	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
+		return nil, err
+	}
+	if err := a.joinHaves(); err != nil {
 		return nil, err
 	}
 	a.follow(subs)
@@ -267,21 +301,18 @@ func (a *Aggregator) propose(ctx context.Context, record []byte) error {
 // applied stores and publishes what a record brought about. Replication waits for it, so it only writes and queues.
 func (a *Aggregator) applied(ap replica.Applied) {
 	e := ap.Effects
-	for i, leaf := range e.Leaves {
-		have := a.tlog.Size()
-		if err := a.tlog.Append(e.FirstLeaf+uint64(i), leaf); err != nil {
-			a.warn(0, fmt.Errorf("transparency log: %w", err))
-			break
-		}
-		if a.tlog.Size() > have {
-			a.index.add(have, leaf)
-		}
+	a.keptLeaves(a.keepLeaves(e.FirstLeaf, e.Leaves))
+	if ap.LogSize > a.tlog.Size() {
+		a.lackLeaves()
 	}
 	for i := range e.Final {
 		s := e.Final[i]
 		a.noteStatement(&s)
 		a.learn(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
+		if s.Statement.Kind == protocol.KindCertificate {
+			a.announceStates()
+		}
 	}
 	a.report(e)
 	if len(e.Final) > 0 || len(e.Leaves) > 0 {
@@ -314,12 +345,15 @@ func (a *Aggregator) publish(ctx context.Context, s *protocol.SignedStatement) {
 func (a *Aggregator) report(e aggregate.Effects) {
 	for _, s := range e.Final {
 		kinds := map[protocol.Kind]EventKind{protocol.KindOpen: EventOpen, protocol.KindFreeze: EventFrozen,
-			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified}
+			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified, protocol.KindEnd: EventEnd}
 		if k, ok := kinds[s.Statement.Kind]; ok {
 			a.emit(Event{Kind: k, Round: s.Statement.Round, Text: fmt.Sprintf("%s of round %d", s.Statement.Kind, s.Statement.Round)})
 		}
-		if s.Statement.Kind == protocol.KindOpen {
+		switch s.Statement.Kind {
+		case protocol.KindOpen:
 			a.sayIfFew(&s.Statement)
+		case protocol.KindCouncil:
+			a.sayCouncil(&s.Statement)
 		}
 	}
 	for _, c := range e.Convicted {
@@ -347,6 +381,32 @@ func (a *Aggregator) view() (v aggregate.View) {
 
 // Finished is closed when the run is over: all rounds certified, all checks ended, all epochs settled.
 func (a *Aggregator) Finished() <-chan struct{} { return a.finished }
+
+// Failed is closed when the aggregator cannot go on: Err says why. Close it.
+func (a *Aggregator) Failed() <-chan struct{} { return a.failed }
+
+// Err returns why the aggregator cannot go on, nil before Failed is closed. It wraps replica.ErrDisk if a disk failed, and
+// replica.ErrRemoved if the run has removed this aggregator.
+func (a *Aggregator) Err() error {
+	select {
+	case <-a.failed:
+		return a.failure
+	default:
+		return nil
+	}
+}
+
+func (a *Aggregator) fail(err error) {
+	a.failOnce.Do(func() {
+		a.failure = fmt.Errorf("this aggregator stops: %w", err)
+		close(a.failed)
+		a.warn(0, a.failure)
+	})
+}
+
+// HandOver gives up the leadership of the Raft group, if this aggregator has it, so that maintenance costs the run no
+// time. Close does so too.
+func (a *Aggregator) HandOver(ctx context.Context) error { return a.replica.TransferLeadership(ctx) }
 
 // Link returns the run link that leads to this aggregator.
 func (a *Aggregator) Link() gossip.Link { return a.host.Link() }

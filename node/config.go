@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+
 	"drystone/gossip"
 	"drystone/protocol"
 	"drystone/trainer"
@@ -22,11 +24,15 @@ type Config struct {
 	Reach    gossip.Reach // how others can reach this peer; default ReachPublic for aggregators, else ReachAuto
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
+	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
 	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte
 	Log  *slog.Logger // default discards
+	// Network, if not nil, stands in place of the system's network, as in gossip.Config.
+	Network libp2p.Option
+	peers   int // connections to aim for; 0 for gossip's default
 	// OnListen, if not nil, is called once with the run link that leads here, as soon as the network is up.
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
@@ -45,6 +51,11 @@ func (c *Config) fill() error {
 	if c.Threads < 0 || c.Threads > 1024 {
 		return fmt.Errorf("node: %d threads, want 1 to 1024", c.Threads)
 	}
+	for _, rate := range []float64{c.Up, c.Down} {
+		if rate != 0 && !(rate >= minRate && rate <= maxRate) {
+			return fmt.Errorf("node: an upload or download limit of %g Mbit/s; want 0 for none, or %g to %g (--up, --down)", rate, minRate, maxRate)
+		}
+	}
 	if c.lookEvery == 0 {
 		c.lookEvery = watchEvery
 	}
@@ -53,6 +64,14 @@ func (c *Config) fill() error {
 	}
 	return nil
 }
+
+// Bounds of Config.Up and Down in Mbit/s. Below, a piece of a blob would take longer than its fetcher waits.
+const (
+	minRate = 0.5
+	maxRate = 1e6
+)
+
+func bytesPerSecond(mbit float64) int64 { return int64(mbit * 1e6 / 8) }
 
 // Event is something that a person watching a run wants to see.
 type Event struct {
@@ -72,6 +91,7 @@ type EventKind string
 // Kinds of events.
 const (
 	EventWaiting   EventKind = "waiting"   // for aggregators or peers
+	EventReady     EventKind = "ready"     // a trainer has what the next round needs
 	EventOpen      EventKind = "open"      // a round began
 	EventStep      EventKind = "step"      // a trainer did an inner step
 	EventTrained   EventKind = "trained"   // a trainer finished its steps
@@ -83,6 +103,9 @@ const (
 	EventConvicted EventKind = "convicted" // a contribution is refuted
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
+	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
+	EventEnd       EventKind = "end"       // the founder stopped the run
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
 	EventSplit     EventKind = "split"     // the network looks split or this machine cut off, or that is over

@@ -22,7 +22,8 @@ type LocalConfig struct {
 	Trainers    []LocalTrainer
 	Threads     int
 	Log         *slog.Logger
-	OnEvent     func(Event) // called from several goroutines, one call at a time per role
+	OnEvent     func(Event)   // called from several goroutines, one call at a time per role
+	Edit        func(*Config) // if not nil, changes each role's configuration before it starts
 }
 
 // LocalTrainer is one contributor of a local run.
@@ -42,6 +43,12 @@ type Local struct {
 	Aggregators []*Aggregator // the founder first
 	Trainers    []*Trainer
 	spec        *protocol.RunSpec
+}
+
+func (cfg *LocalConfig) edit(c *Config) {
+	if cfg.Edit != nil {
+		cfg.Edit(c)
+	}
 }
 
 // Spec returns the run's spec.
@@ -71,8 +78,10 @@ func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
 		return l, err
 	}
 	for i, t := range cfg.Trainers {
+		c := Config{Key: t.Key, Dir: filepath.Join(cfg.Dir, fmt.Sprintf("trainer-%d", i)), Device: l.Device, Log: cfg.Log, OnEvent: cfg.OnEvent}
+		cfg.edit(&c)
 		tr, err := OpenTrainer(ctx, TrainerConfig{
-			Config: Config{Key: t.Key, Dir: filepath.Join(cfg.Dir, fmt.Sprintf("trainer-%d", i)), Device: l.Device, Log: cfg.Log, OnEvent: cfg.OnEvent},
+			Config: c,
 			Payout: t.Payout, Shards: t.Shards, Cheat: t.Cheat,
 		}, l.Link)
 		if err != nil {
@@ -103,6 +112,7 @@ func (l *Local) startAggregators(ctx context.Context, cfg LocalConfig) error {
 		if i == 0 {
 			c.OnEvent = cfg.OnEvent
 		}
+		cfg.edit(&c)
 		a, err := OpenAggregator(ctx, c, link, spec)
 		done <- opened{i, a, err}
 	}

@@ -29,6 +29,7 @@ type member struct {
 	host    *gossip.Host
 	blobs   *durable.Store
 	history *history
+	haves   *gossip.Haves // nil for who only looks
 	trouble trouble
 	unlock  func() error
 
@@ -128,6 +129,8 @@ func (m *member) listen(link gossip.Link) error {
 		Key: m.cfg.Key, Run: m.run, Listen: listen, Announce: m.cfg.Announce,
 		Bootstrap: append(m.others(link.Addrs), m.others(m.cfg.Peers)...),
 		Reach:     m.cfg.Reach, NoLAN: m.cfg.NoLAN, Book: m.path("peers"), CallTimeout: 2 * time.Minute, Logger: m.cfg.Log,
+		Up: bytesPerSecond(m.cfg.Up), Down: bytesPerSecond(m.cfg.Down), Network: m.cfg.Network,
+		Peers: m.cfg.peers,
 	})
 	if err != nil {
 		return err
@@ -235,38 +238,6 @@ func (m *member) loadData(ctx context.Context, sources func() []protocol.PeerID)
 	m.device, err = trainer.NewDevice(m.spec, m.run, data, m.cfg.Threads)
 	m.ownDevice = err == nil
 	return err
-}
-
-// getter reads blobs from disk first, then from the sources, keeping what it fetched.
-func (m *member) getter(sources func() []protocol.PeerID) blobGetter {
-	return func(ctx context.Context, d protocol.Digest, limit int64) ([]byte, error) {
-		data, err := m.blobs.Get(d, limit)
-		if err == nil {
-			return data, nil
-		}
-		if !errors.Is(err, durable.ErrNotFound) && !errors.Is(err, durable.ErrCorrupt) {
-			return nil, err
-		}
-		if errors.Is(err, durable.ErrCorrupt) {
-			m.cfg.Log.Warn("fetching a damaged blob again", "blob", d.Short(), "err", err)
-		}
-		if data, err = m.host.Fetch(ctx, d, limit, sources(), gossip.FetchOptions{}); err != nil {
-			return nil, err
-		}
-		if _, err := m.blobs.Put(data); err != nil {
-			return nil, err
-		}
-		return data, nil
-	}
-}
-
-// vector reads a state vector of n parameters by its root.
-func (m *member) vector(ctx context.Context, root protocol.Digest, n int, sources func() []protocol.PeerID) ([]float32, error) {
-	data, err := m.getter(sources)(ctx, root, int64(4*n))
-	if err != nil {
-		return nil, fmt.Errorf("state %s: %w", root.Short(), err)
-	}
-	return bytesFloats(data, n)
 }
 
 // emit reports an event.

@@ -16,6 +16,7 @@ const (
 	callReveal     = "reveal"     // contributor or aggregator: a revealRequest; a Reveal
 	callOpen       = "open"       // contributor: an OpenRequest; an Opening
 	callOpening    = "opening"    // aggregator: an openingRequest; an Opening without states
+	callLeaves     = "leaves"     // aggregator: a leavesRequest; a leavesResponse
 	callStatus     = "status"     // aggregator, empty request: Status as JSON
 	callProof      = "proof"      // aggregator: a proofRequest; a proof file
 	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON
@@ -27,6 +28,7 @@ const (
 const (
 	maxSmall      = 16 << 10
 	maxStatements = 4 << 20
+	maxLeaves     = 4 << 20
 	maxStatus     = 8 << 20
 	maxProofFile  = 32 << 20
 	maxChainCall  = 1 << 20
@@ -59,6 +61,21 @@ type openingRequest struct {
 	Round  uint32
 	Peer   protocol.PeerID
 	Drawer protocol.PeerID
+}
+
+// leavesRequest asks for leaves of the transparency log, number From and what follows, of the log as it was with Size leaves.
+type leavesRequest struct {
+	_    struct{} `cbor:",toarray"`
+	From uint64
+	Size uint64
+}
+
+// leavesResponse holds as many as fit, and the RFC 6962 proof that the log up to the last of them is a prefix of that of
+// Size leaves; no proof if that is all of it.
+type leavesResponse struct {
+	_      struct{} `cbor:",toarray"`
+	Leaves [][]byte
+	Proof  []protocol.Digest
 }
 
 // proofRequest names a contribution.

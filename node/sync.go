@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"drystone/gossip"
@@ -155,9 +157,12 @@ func (m *member) learn(s *protocol.SignedStatement) {
 	}
 }
 
-// catchUp fetches and verifies the statements that are missing here, from the first peer that has any.
+// catchUp fetches and verifies the statements that are missing here, from the first peer that has any. It asks them in
+// random order, so that one which stalls or holds back delays it now and then only.
 func (m *member) catchUp(ctx context.Context, peers []protocol.PeerID) error {
 	var last error
+	peers = slices.Clone(peers)
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, p := range peers {
 		if p == m.cfg.Key.ID() {
 			continue

@@ -77,6 +77,11 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 	}
 	t.serve()
 	if t.history.rounds() < t.spec.Train.Rounds {
+		if err := t.ready(ctx); err != nil {
+			return err
+		}
+	}
+	if t.history.rounds() < t.spec.Train.Rounds { // the run may have ended meanwhile
 		if err := t.join(ctx); err != nil {
 			return err
 		}
@@ -117,6 +122,9 @@ func (t *Trainer) joinTopics() error {
 	}
 	var subs []*gossip.Subscription
 	if t.control, t.cert, subs, err = t.joinStatementTopics(v); err != nil {
+		return err
+	}
+	if err := t.joinHaves(); err != nil {
 		return err
 	}
 	t.follow(subs)

@@ -20,18 +20,19 @@ var errBroken = errors.New("state machine is broken, see the log; restart from a
 type fsm struct {
 	onApply func(Applied)
 	log     *slog.Logger
+	time    *timekeeper
+	changed notice
 
 	mu      sync.RWMutex // guards what follows
 	machine *aggregate.Machine
 	broken  bool
-	changed chan struct{} // closed and replaced after each change
 }
 
-func newFSM(m *aggregate.Machine, onApply func(Applied), log *slog.Logger) *fsm {
+func newFSM(m *aggregate.Machine, t *timekeeper, onApply func(Applied), log *slog.Logger) *fsm {
 	if onApply == nil {
 		onApply = func(Applied) {}
 	}
-	return &fsm{machine: m, onApply: onApply, log: log, changed: make(chan struct{})}
+	return &fsm{machine: m, time: t, onApply: onApply, log: log}
 }
 
 // Apply returns nil or the machine's refusal, which Raft hands to the proposer.
@@ -66,31 +67,19 @@ func (f *fsm) apply(l *raft.Log) (a Applied, err error) {
 	}
 	a = Applied{Index: l.Index, Effects: fx}
 	a.LogSize, a.LogRoot = f.machine.Log()
+	f.time.applied(f.machine.LoggedMilli())
 	return a, nil
 }
 
 // deliver hands an effect out and then wakes whoever waits for a change.
 func (f *fsm) deliver(a Applied) {
-	defer f.wake()
+	defer f.changed.fire()
 	defer func() {
 		if p := recover(); p != nil {
 			f.log.Error("OnApply panicked; its record may be half stored", "index", a.Index, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	f.onApply(a)
-}
-
-func (f *fsm) wake() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-func (f *fsm) changedChan() <-chan struct{} {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.changed
 }
 
 func (f *fsm) read(fn func(*aggregate.Machine)) {
@@ -123,6 +112,7 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	if err == nil {
 		f.broken = false
 		a.LogSize, a.LogRoot = f.machine.Log()
+		f.time.applied(f.machine.LoggedMilli())
 	}
 	f.mu.Unlock()
 	if err != nil {

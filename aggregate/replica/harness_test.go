@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -87,14 +88,28 @@ func (n *network) pipe(ctx context.Context) (near, far net.Conn, err error) {
 
 // clock is a clock that tests move.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	jumped time.Duration // how far the time of day is off
 }
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	return c.now.Add(c.jumped)
+}
+
+func (c *clock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.now.UnixNano())
+}
+
+// jump sets the time of day, and nothing else.
+func (c *clock) jump(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jumped += d
 }
 
 func (c *clock) advance(d time.Duration) {
@@ -121,23 +136,35 @@ type group struct {
 	dir   string
 	reps  []*Replica // nil where closed
 
+	keys   []protocol.Key         // of the members: the world's aggregators, and who joined
+	change func(i int, c *Config) // nil for none
+	limit  time.Duration          // of each wait; 0 for a minute
+
 	mu      sync.Mutex
 	applied map[int][]Applied // by member, since its last start
+	heard   map[protocol.Digest]bool
+	chain   []protocol.PeerID // the newest council by the statement chain, as gossip tells everyone; nil for the Genesis's
 	stops   []context.CancelFunc
 	nodes   sync.WaitGroup
 }
 
 // ctx ends long after any test should.
 func (g *group) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), max(g.limit, time.Minute))
 	g.t.Cleanup(cancel)
 	return ctx
 }
 
 func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
+	return newGroupWith(t, tcp, change, nil)
+}
+
+// newGroupWith is newGroup with a change to the members' configurations.
+func newGroupWith(t *testing.T, tcp bool, change func(*protocol.RunSpec), members func(i int, c *Config)) *group {
 	g := &group{t: t, w: aggtest.New(change), net: newNetwork(tcp), clock: &clock{now: time.Unix(1000, 0)},
-		dir: t.TempDir(), applied: map[int][]Applied{}}
-	g.reps = make([]*Replica, len(g.w.Aggs))
+		dir: t.TempDir(), applied: map[int][]Applied{}, heard: map[protocol.Digest]bool{}, change: members}
+	g.keys = slices.Clone(g.w.Aggs)
+	g.reps = make([]*Replica, len(g.keys))
 	for i := range g.reps {
 		g.open(i)
 	}
@@ -146,18 +173,53 @@ func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
 }
 
 func (g *group) config(i int) Config {
-	id := g.w.Aggs[i].ID()
-	return Config{
+	id := g.keys[i].ID()
+	c := Config{
 		Dir: filepath.Join(g.dir, fmt.Sprint(i)), Self: id, Members: g.w.Members(), Machine: g.w.Config(), Streams: port{g.net, id},
-		Log: slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Now: g.clock.Now,
+		Log:   slog.New(slog.NewTextHandler(testWriter{g.t, fmt.Sprint(i)}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Clock: g.clock,
 		OnApply: func(a Applied) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.applied[i] = append(g.applied[i], a)
+			g.hear(a.Effects.Final)
 		},
-		Timing: Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
+		Timing:  Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
+		Council: g.certified,
 	}
+	if g.change != nil {
+		g.change(i, &c)
+	}
+	return c
+}
+
+// hear takes in statements that became final somewhere. The caller holds mu.
+func (g *group) hear(final []protocol.SignedStatement) {
+	for i := range final {
+		c, err := protocol.DecodeBody[protocol.NewCouncil](&final[i].Statement)
+		if d := final[i].Statement.Digest(); err == nil && !g.heard[d] { // others hear of it later
+			g.heard[d] = true
+			g.chain = nil
+			for _, a := range c.Aggregators {
+				g.chain = append(g.chain, a.ID)
+			}
+		}
+	}
+}
+
+func (g *group) certified() []protocol.PeerID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.chain
+}
+
+// join opens a replica that is no aggregator of the Genesis, and returns its place.
+func (g *group) join(k protocol.Key) int {
+	g.t.Helper()
+	g.keys, g.reps = append(g.keys, k), append(g.reps, nil)
+	i := len(g.reps) - 1
+	g.open(i)
+	return i
 }
 
 // testWriter sends log lines to t.Log.
@@ -226,14 +288,14 @@ func (g *group) stopNodes() {
 
 // node does a member's duties as they come.
 func (g *group) node(ctx context.Context, i int, r *Replica) {
-	key := g.w.Aggs[i]
+	key := g.keys[i]
 	for {
 		changed := r.Changed()
 		var duties []aggregate.Duty
 		r.Read(func(m *aggregate.Machine) { duties = m.Duties(key.ID()) })
 		for _, d := range duties {
 			err := r.Propose(ctx, g.w.Discharge(key, d))
-			if err != nil && !errors.Is(err, aggregate.ErrLate) && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+			if err != nil && !errors.Is(err, aggregate.ErrLate) && ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrRemoved) {
 				g.t.Errorf("aggregator %d: %v", i, err)
 				return
 			}
@@ -301,20 +363,16 @@ func phase(p aggregate.Phase, round uint32) func(aggregate.View) bool {
 	return func(v aggregate.View) bool { return v.Phase == p && v.Round == round }
 }
 
-// leader waits for a leader that all open members agree on, and returns its place.
+// leader waits for a leader that a quorum confirms, and returns its place.
 func (g *group) leader() int {
 	g.t.Helper()
-	ctx := g.ctx()
-	for ctx.Err() == nil {
+	for ctx := g.ctx(); ctx.Err() == nil; <-poll() {
 		for i, r := range g.reps {
-			if r != nil {
-				if id, ok := r.Leader(); ok {
-					for j, k := range g.w.Aggs {
-						if k.ID() == id && g.reps[j] != nil && r.raft.VerifyLeader().Error() == nil && i == j {
-							return j
-						}
-					}
-				}
+			if r == nil {
+				continue
+			}
+			if id, ok := r.Leader(); ok && id == g.keys[i].ID() && r.raft.VerifyLeader().Error() == nil {
+				return i
 			}
 		}
 	}

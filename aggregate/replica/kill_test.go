@@ -43,7 +43,7 @@ func aloneConfig(dir string) (Config, *aggtest.World) {
 	w := aggtest.New(func(s *protocol.RunSpec) { s.Quorum = protocol.QuorumSpec{Aggregators: 1, Threshold: 1} })
 	quick := 20 * time.Millisecond
 	return Config{Dir: dir, Self: w.Aggs[0].ID(), Members: w.Members(), Machine: w.Config(), Streams: alone{},
-		Timing: Timing{Heartbeat: quick, Election: quick, Lease: quick, Commit: quick}}, w
+		Timing: Timing{Silence: quick, Heartbeat: quick, Election: quick, Lease: quick, Commit: quick}}, w
 }
 
 // child proposes ticks for ever and prints each one that was acknowledged.

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"drystone/aggregate"
 	"drystone/protocol"
 )
@@ -40,7 +38,8 @@ func (r *Replica) Propose(ctx context.Context, record []byte) error {
 	}
 	wait := 10 * time.Millisecond
 	for {
-		err := r.attempt(ctx, record)
+		elected := r.leadership.wait()
+		err := r.attempt(ctx, record, elected)
 		switch {
 		case errors.Is(err, aggregate.ErrDuplicate):
 			return nil
@@ -51,25 +50,27 @@ func (r *Replica) Propose(ctx context.Context, record []byte) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-elected:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return fmt.Errorf("propose: %w (last attempt: %w)", ctx.Err(), err)
 		case <-r.ctx.Done():
 			timer.Stop()
-			return ErrClosed
+			return context.Cause(r.ctx)
 		}
 		wait = min(2*wait, 500*time.Millisecond)
 	}
 }
 
-// attempt hands the record to the leader once.
-func (r *Replica) attempt(ctx context.Context, record []byte) error {
+// attempt hands the record to the leader once. It gives a remote leader up when another is elected, which closes elected.
+func (r *Replica) attempt(ctx context.Context, record []byte, elected <-chan struct{}) error {
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.ctx.Done():
-		return ErrClosed
+		return context.Cause(r.ctx)
 	}
 	leader, ok := r.Leader()
 	switch {
@@ -80,6 +81,17 @@ func (r *Replica) attempt(ctx context.Context, record []byte) error {
 		return r.applyLocal(ctx, record)
 	}
 	defer func() { <-r.slots }()
+	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-elected:
+			cancel()
+		case <-r.ctx.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	return r.forward(ctx, leader, record)
 }
 
@@ -114,20 +126,15 @@ func (r *Replica) raftApply(record []byte) error {
 	return nil
 }
 
-// forward sends the record to the leader and reads its answer.
+// forward sends the record to the leader and reads its answer, until ctx ends.
 func (r *Replica) forward(ctx context.Context, leader protocol.PeerID, record []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
-	defer cancel()
 	conn, err := r.cfg.Streams.OpenStream(ctx, leader, streamPropose)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	// The exchange ends with ctx or with the replica, whichever is first.
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	stopClose := context.AfterFunc(r.ctx, cancel)
-	defer stopClose()
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(record)), uint32(len(record)))
 	if _, err := conn.Write(append(frame, record...)); err != nil {
 		return fmt.Errorf("forward proposal: %w", err)
@@ -159,9 +166,9 @@ func readAnswer(conn io.Reader) error {
 	return aggregate.NewRefusal(head[0], string(text))
 }
 
-// serveProposal answers a proposal that another member forwarded.
+// serveProposal answers a proposal that another aggregator forwarded; observers only read.
 func (r *Replica) serveProposal(from protocol.PeerID, conn net.Conn) {
-	if !slices.Contains(r.cfg.Members, from) || !r.goTask(func() { r.answer(conn) }) {
+	if !r.mayPropose(from) || !r.goTask(func() { r.answer(conn) }) {
 		conn.Close()
 	}
 }
@@ -178,7 +185,7 @@ func (r *Replica) answer(conn net.Conn) {
 		r.log.Debug("unreadable proposal", "err", err)
 		return
 	}
-	if r.raft.State() != raft.Leader {
+	if !r.leads() {
 		err = errTryAgain
 	} else {
 		err = r.raftApply(record)
@@ -217,35 +224,4 @@ func encodeAnswer(err error) []byte {
 	text = text[:min(len(text), maxAnswerText)]
 	b := binary.BigEndian.AppendUint16([]byte{code}, uint16(len(text)))
 	return append(b, text...)
-}
-
-// ticker is the leader's clock: it proposes a Tick whenever the machine's deadline has passed.
-func (r *Replica) ticker() {
-	t := time.NewTicker(r.cfg.Timing.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-r.ctx.Done():
-			return
-		}
-		if r.raft.State() != raft.Leader {
-			continue
-		}
-		if now, due := r.tickDue(); due {
-			if err := r.raftApply(aggregate.TickRecord(now)); err != nil {
-				r.log.Debug("tick not applied", "err", err)
-			}
-		}
-	}
-}
-
-// tickDue returns the clock's milliseconds, and whether a Tick with them would change the machine.
-func (r *Replica) tickDue() (now int64, due bool) {
-	now = r.cfg.Now().UnixMilli()
-	r.Read(func(m *aggregate.Machine) {
-		deadline, ok := m.Deadline()
-		due = ok && now > m.LoggedMilli() && now >= deadline.UnixMilli()
-	})
-	return now, due
 }

@@ -221,7 +221,6 @@ func TestOpenLocked(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	g := newGroup(t, false, short)
 	for name, change := range map[string]func(*Config){
-		"not a member":    func(c *Config) { c.Self = g.w.Peers[0].ID() },
 		"no directory":    func(c *Config) { c.Dir = "" },
 		"no streams":      func(c *Config) { c.Streams = nil },
 		"too few members": func(c *Config) { c.Members = c.Members[:3] },

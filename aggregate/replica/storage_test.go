@@ -17,7 +17,9 @@ import (
 func TestStorage(t *testing.T) {
 	t.Run("bolt", func(t *testing.T) { testStorage(t, (*storage).openBolt) })
 	if runtime.GOOS != "windows" {
-		t.Run("wal", func(t *testing.T) { testStorage(t, (*storage).openWAL) })
+		t.Run("wal", func(t *testing.T) {
+			testStorage(t, func(s *storage, dir string, l hclog.Logger) error { return s.openWAL(dir, l, nil, 0) })
+		})
 	}
 }
 

@@ -25,12 +25,17 @@ type Streams interface {
 
 // Names of the streams.
 const (
-	streamRaft    = "raft/1"    // hashicorp/raft's own protocol
-	streamPropose = "propose/1" // one proposal, see propose.go
+	streamRaft     = "raft/1"     // hashicorp/raft's own protocol
+	streamPropose  = "propose/1"  // one proposal, see propose.go
+	streamProgress = "progress/1" // how far the answerer is, see elect.go
 )
 
 // ioTimeout bounds one exchange on a stream.
 const ioTimeout = 10 * time.Second
+
+// maxPipelined bounds the batches of records on their way to one member: with few, a follower far away would hear of its
+// leader once per round trip only.
+const maxPipelined = 16
 
 // layer is Raft's StreamLayer. A server's address is its peer ID.
 type layer struct {
@@ -72,11 +77,11 @@ func (l *layer) track(c net.Conn) (net.Conn, error) {
 
 var _ raft.StreamLayer = (*layer)(nil)
 
-// newLayer serves Raft's streams from members; streams of anybody else are closed unread.
-func newLayer(self protocol.PeerID, members []protocol.PeerID, streams Streams) *layer {
+// newLayer serves Raft's streams from whom may says; streams of anybody else are closed unread.
+func newLayer(self protocol.PeerID, may func(protocol.PeerID) bool, streams Streams) *layer {
 	l := &layer{self: self, streams: streams, in: make(chan net.Conn), done: make(chan struct{}), open: map[*stream]struct{}{}}
 	streams.HandleStream(streamRaft, func(from protocol.PeerID, c net.Conn) {
-		if !slices.Contains(members, from) {
+		if !may(from) {
 			c.Close()
 			return
 		}
@@ -125,6 +130,9 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("dial aggregator: %w", err)
 	}
+	if to == l.self {
+		return l.dialSelf()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	c, err := l.streams.OpenStream(ctx, to, streamRaft)
@@ -132,6 +140,17 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 		return nil, err
 	}
 	return l.track(c)
+}
+
+// dialSelf opens a stream to this very member, for elect.go.
+func (l *layer) dialSelf() (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.in <- far:
+		return l.track(near)
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
 }
 
 // peerAddr is a peer ID as a net.Addr.

@@ -24,6 +24,8 @@ type roleFlags struct {
 	Reach    string   `help:"How others can reach this machine: public, private (behind a router: through relays and punched holes), out (not at all), or auto to find out." enum:"auto,public,private,out" default:"auto"`
 	Lan      bool     `help:"Find members on the local network by multicast DNS, where --listen goes beyond loopback." default:"true" negatable:""`
 	Threads  int      `help:"Threads of the compute device; default all." default:"0"`
+	Up       float64  `help:"Mbit/s to send model states and data to peers with, at most; default unlimited." default:"0" placeholder:"MBIT"`
+	Down     float64  `help:"Mbit/s to fetch model states and data with, at most; default unlimited." default:"0" placeholder:"MBIT"`
 }
 
 func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node.Config, error) {
@@ -35,7 +37,7 @@ func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node
 		return node.Config{}, err
 	}
 	c := node.Config{Key: key, Dir: filepath.Join(f.Dir, "data"), Listen: f.Listen, Announce: f.Announce, Peers: f.Peer,
-		Reach: gossip.Reach(f.Reach), NoLAN: !f.Lan, Threads: f.Threads, Log: t.log}
+		Reach: gossip.Reach(f.Reach), NoLAN: !f.Lan, Threads: f.Threads, Up: f.Up, Down: f.Down, Log: t.log}
 	if show != nil {
 		c.OnEvent = show.event
 	}
@@ -103,6 +105,9 @@ func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	show := newProgress(t, &spec, 0)
 	defer show.close()
 	show.line("data: %s", found)
+	if text := node.CrashOnly(spec.Quorum); text != "" {
+		show.line("warning: %s", text)
+	}
 	cfg, err := c.config(t, home("launch"), show)
 	if err != nil {
 		return err
@@ -140,7 +145,7 @@ func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg 
 	}
 	cfg.Data = data
 	cfg.OnListen = func(l gossip.Link) {
-		printLink(t, l, c.JSON)
+		printLink(t, l, &spec.Quorum, c.JSON)
 		show.line("the line above is the run link: give it to %d more aggregators (drystone aggregate LINK) and to trainers (drystone join LINK)", spec.Quorum.Aggregators-1)
 	}
 	a, err := node.OpenAggregator(ctx, cfg, gossip.Link{Run: run}, &spec)
@@ -173,7 +178,7 @@ func (c *launchCmd) local(ctx context.Context, t *terminal, show *progress, cfg 
 	if err != nil {
 		return err
 	}
-	printLink(t, l.Link, c.JSON)
+	printLink(t, l.Link, &spec.Quorum, c.JSON)
 	err = watch(ctx, t, show, l.Aggregators[0], c.ExitWhenDone, c.JSON)
 	return errors.Join(err, l.Close())
 }
@@ -211,19 +216,27 @@ func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator,
 			}
 			show.line("serving claims, proofs and the model until interrupted")
 			over = nil
+		case <-a.Failed():
+			return a.Err()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// printLink prints the run link that leads here, alone on its line.
-func printLink(t *terminal, l gossip.Link, asJSON bool) {
-	if asJSON {
-		json.NewEncoder(t.out).Encode(map[string]any{"run_id": l.Run, "link": l.String()})
+// printLink prints the run link that leads here, alone on its line. Whoever launches a run also says, for programs, what its
+// quorum stands.
+func printLink(t *terminal, l gossip.Link, q *protocol.QuorumSpec, asJSON bool) {
+	if !asJSON {
+		fmt.Fprintln(t.out, l)
 		return
 	}
-	fmt.Fprintln(t.out, l)
+	line := map[string]any{"run_id": l.Run, "link": l.String()}
+	if q != nil {
+		line["aggregators"], line["threshold"] = q.Aggregators, q.Threshold
+		line["liars_outvoted"], line["crash_only"] = q.Faults(), q.Faults() == 0
+	}
+	json.NewEncoder(t.out).Encode(line)
 }
 
 // printOver says that the run is over and with what result.
@@ -255,7 +268,7 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cfg.OnEvent = show.notable
-	cfg.OnListen = func(l gossip.Link) { printLink(t, l, c.JSON) }
+	cfg.OnListen = func(l gossip.Link) { printLink(t, l, nil, c.JSON) }
 	a, err := node.OpenAggregator(ctx, cfg, link, nil)
 	if err != nil {
 		return err
@@ -266,9 +279,13 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		printOver(t, show, a, c.JSON)
 		if !c.ExitWhenDone {
 			show.line("serving proofs and the model until interrupted")
-			<-ctx.Done()
+			select {
+			case <-a.Failed():
+			case <-ctx.Done():
+			}
 		}
+	case <-a.Failed():
 	case <-ctx.Done():
 	}
-	return a.Close()
+	return errors.Join(a.Err(), a.Close())
 }

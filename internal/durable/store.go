@@ -28,8 +28,8 @@ type Store struct {
 	dir string
 }
 
-// OpenStore opens the store in dir, makes it if absent, and removes temporary files that killed processes left. The
-// caller holds the Lock of dir or of a directory above it.
+// OpenStore opens the store in dir, makes it if absent, and removes temporary files that killed processes left, and
+// parts of blobs beyond the newest eight. The caller holds the Lock of dir or of a directory above it.
 func OpenStore(dir string) (*Store, error) {
 	if err := mkdir(dir); err != nil {
 		return nil, err
@@ -45,7 +45,11 @@ func OpenStore(dir string) (*Store, error) {
 			}
 		}
 	}
-	return &Store{dir: dir}, nil
+	s := &Store{dir: dir}
+	if err := s.prune(); err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	return s, nil
 }
 
 func (s *Store) path(d protocol.Digest) string {

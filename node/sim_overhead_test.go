@@ -1,0 +1,84 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"drystone/internal/simtest/simlink"
+	"drystone/protocol"
+)
+
+// A round of the 10.8 M model as computers of today train it: 30 steps of 8 sequences of 256, at the tokens/s that the figure
+// step-tokens has for one with AVX-512.
+const (
+	overheadSteps  = 30
+	overheadTokens = overheadSteps * 8 * 256
+	overheadSpeed  = 5925
+	overheadRounds = 3 // of which one is timed
+)
+
+// computing is how long a round computes on such a computer. In the bubble's clock training itself takes no time.
+const computing = overheadTokens * time.Second / overheadSpeed
+
+// overheadConfig describes a run of the 10.8 M model. The batch is one short sequence, so that a processor can play many
+// trainers: what is sent is as large as with the long ones.
+func overheadConfig(t *testing.T, trainers int) LocalConfig {
+	t.Helper()
+	data := tinyData()
+	cfg := tinyConfig(t, 24, overheadRounds, trainers, nil)
+	s := DemoSpec(24, overheadRounds, uint32(trainers))
+	s.Founder = cfg.Spec.Founder
+	s.Model.Dim, s.Model.Layers, s.Model.Heads, s.Model.KVHeads, s.Model.FFN, s.Model.Context = 384, 6, 6, 6, 1024, 8
+	s.Train.Steps, s.Train.Segment, s.Train.Batch = overheadSteps, overheadSteps, 1
+	s.Codec.TopK = 64 // of 4096, in 2 bits: 200 times below dense
+	s.Verify.Kind, s.Verify.Checks, s.Verify.Window = "prefix", 1, 64
+	cfg.Spec = WithData(s, data)
+	return cfg
+}
+
+// How much of a round's time trainers do not compute, on lines of 100 Mbit/s down and 20 up with 100 ms between any two:
+// everything that a real run sends is sent over them. go test ./node -run Overhead -long
+func TestCommOverhead(t *testing.T) {
+	if !*long {
+		t.Skip("trains the 10.8 M model for two rounds with 12 and with 60 trainers: -long")
+	}
+	for _, peers := range []int{16, 64} {
+		t.Run(fmt.Sprint(peers), func(t *testing.T) { commOverhead(t, peers) })
+	}
+}
+
+func commOverhead(t *testing.T, peers int) {
+	cfg := overheadConfig(t, peers-4)
+	cfg.OnEvent = func(e Event) {
+		if e.Kind == EventTrained {
+			time.Sleep(computing)
+		}
+	}
+	simulateRun(t, cfg, simlink.Steady(50*time.Millisecond), everyLine(100, 20), func(t *testing.T, r *simRun) {
+		h := r.Aggregators[1].history
+		// Round 0 starts from a state that everyone has; the next is like all that follow.
+		eventually(t, t.Context(), h, protocol.KindOpen, 1)
+		began, up, down := time.Now(), r.blobBytes(true), r.blobBytes(false)
+		eventually(t, t.Context(), h, protocol.KindOpen, 2)
+		took := time.Since(began)
+		up, down = r.blobBytes(true)-up, r.blobBytes(false)-down
+		checkStayed(t, h, r.Trainers, 2)
+		share := 100 * (1 - computing.Seconds()/took.Seconds())
+		n := uint64(len(r.Trainers))
+		t.Logf("figure comm-overhead|%d peers|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; a trainer fetches %.1f MB of blobs a round and serves %.1f MB",
+			peers, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, float64(down/n)/1e6, float64(up/n)/1e6)
+	})
+}
+
+// blobBytes returns what all trainers have sent, or received, of blobs.
+func (r *simRun) blobBytes(sent bool) (sum uint64) {
+	for _, tr := range r.Trainers {
+		if s := tr.host.Stats(); sent {
+			sum += s.BlobUp
+		} else {
+			sum += s.BlobDown
+		}
+	}
+	return sum
+}
