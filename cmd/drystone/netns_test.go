@@ -265,3 +265,16 @@ func TestNamespacesPartition(t *testing.T) {
 	says(t, n.aggs[3], "the network is whole again")
 	h.until(n, "the trainer's work counts again", func(s node.Status) bool { return rounds(s, away) > rounds(healed, away) })
 }
+
+// A peer whose address changes goes on under the new one.
+func TestNamespacesAddressChange(t *testing.T) {
+	h := newHosts(t)
+	n := h.council(54, 5000, 1)
+	h.public("mover", "11.7.0.40")
+	n.join("mover", "--no-lan", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1")
+	mover := n.key("mover").ID()
+	before := h.until(n, "it trains", func(s node.Status) bool { return rounds(s, mover) > 0 })
+	h.ip("mover", "addr del 11.7.0.40/24 dev eth0") // first: with the primary address the others of its network go
+	h.ip("mover", "addr add 11.7.0.41/24 dev eth0")
+	h.until(n, "three more rounds after the move", func(s node.Status) bool { return rounds(s, mover) >= rounds(before, mover)+3 })
+}
