@@ -108,19 +108,21 @@ func gram(codec delta.Codec, lengths []int, contributions []Contribution) (*robu
 		for i, c := range contributions {
 			payloads[i] = c.Payloads[k]
 		}
-		shard := robust.NewGram(len(contributions))
-		if err := eachChunk(codec, n, payloads, func(_ int, rows []robust.Row) { shard.AddBlock(rows) }); err != nil {
+		products, err := codec.Products(payloads, n, goOn)
+		if err != nil {
 			return nil, fmt.Errorf("inner products of shard %d: %w", k, err)
 		}
-		g.Add(shard)
+		g.Add(robust.GramOf(len(contributions), products))
 	}
 	return g, nil
 }
 
+func goOn() error { return nil }
+
 // eachChunk decodes one codec chunk of every payload of n parameters after the other, and calls visit with the place of
 // its first parameter and the chunk of each, whose memory is its own again afterwards.
-func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows []robust.Row)) error {
-	readers, rows := make([]*delta.Reader, len(payloads)), make([]robust.Row, len(payloads))
+func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows [][]float32)) error {
+	readers, rows := make([]*delta.Reader, len(payloads)), make([][]float32, len(payloads))
 	for i, p := range payloads {
 		var err error
 		if readers[i], err = codec.Reader(p, n); err != nil {
@@ -130,7 +132,7 @@ func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, r
 	for chunk := range delta.Chunks(n) {
 		for i, r := range readers {
 			var err error
-			if rows[i].At, rows[i].Values, err = r.Next(); err != nil {
+			if _, rows[i], err = r.Next(); err != nil { // all values: RunSpec.Validate admits no other codec
 				return err
 			}
 		}
@@ -158,11 +160,7 @@ func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, in
 	if len(payloads) == 0 {
 		return nil
 	}
-	values := make([][]float32, len(payloads))
-	return eachChunk(codec, len(update), payloads, func(lo int, rows []robust.Row) {
-		for i, r := range rows {
-			values[i] = r.Values // all of them: RunSpec.Validate admits no other codec
-		}
+	return eachChunk(codec, len(update), payloads, func(lo int, values [][]float32) {
 		out := update[lo:][:len(values[0])]
 		if spec.Aggregate.Rule == robust.Median {
 			robust.MergeMedian(out, values)
