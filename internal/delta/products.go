@@ -1,21 +1,23 @@
 package delta
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"slices"
 
-const (
-	tileX = 2 // rows that are multiplied with tileY others at once
-	tileY = 4
-	lanes = 8
+	"golang.org/x/sync/errgroup"
 )
 
-// products is the memory of Codec.Products: about 16 KB a payload for dense, less for the other forms, and 8n(n+1)/2
-// bytes of sums.
+// products is one worker of Codec.Products and its memory: about 16 KB a payload for dense, less for the other forms.
 type products struct {
+	at     []cursor // of each payload
 	n      int
-	sums   []float64 // lower half, row by row
-	params int       // of the chunk
-	scale  []float64 // of each row: what a level is worth
-	rows   int       // n and as many more, all zeros, as fill the last tile
+	slots  [][]float64 // memory for sums of the chunks of a turn
+	done   [][]float64 // those that are in
+	sums   []float64   // of the chunk: lower half, row by row
+	params int         // of the chunk
+	scale  []float64   // of each row: what a level is worth
+	rows   int         // n and as many more, all zeros, as fill the last tile
 
 	floats []float32 // (rows, ChunkParams), of dense
 	levels []byte    // (rows, ChunkParams), two's complement, of the others if they are multiplied as a whole
@@ -25,36 +27,88 @@ type products struct {
 
 // Products returns the inner products of payloads, all of one shard of n parameters, which must have passed Validate:
 // (p, p) numbers for p payloads, symmetric. Each chunk's are folded as the package comment says, and the chunks ascending
-// from +0. It takes time quadratic in the number of payloads: about p*p/2 products a parameter for dense, int8 and
-// masked, and for sparse and rice one for each two payloads that have a value at the same place, at most as many.
-// stop is asked before every chunk; its error ends the work. Errors are else those of Reader.
-func (c Codec) Products(payloads [][]byte, n int, stop func() error) ([]float64, error) {
-	readers := make([]cursor, len(payloads))
+// from +0. So many threads share the chunks, which no bit shows. It takes time quadratic in the number of payloads: about
+// p*p/2 products a parameter for dense, int8 and masked, and for sparse and rice one for each two payloads that have a
+// value at the same place, never more than for int8. Each chunk is decoded once. The end of ctx ends it, with its error;
+// errors are else those of Reader.
+func (c Codec) Products(ctx context.Context, threads int, payloads [][]byte, n int) ([]float64, error) {
+	at := make([]cursor, len(payloads))
 	for i, p := range payloads {
 		var err error
-		if readers[i], err = c.cursor(p, n); err != nil {
+		if at[i], err = c.cursor(p, n); err != nil {
 			return nil, err
 		}
 	}
-	p := c.newProducts(len(payloads))
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	for range Chunks(n) {
-		if err := stop(); err != nil {
+	if len(at) == 0 {
+		return nil, nil
+	}
+	total := make([]float64, len(at)*(len(at)+1)/2)
+	span := max(1, min(spanChunks, spanSums/max(1, len(total)))) // chunks of a worker at a time
+	workers := make([]*products, max(1, min(threads, (Chunks(n)+span-1)/span)))
+	for w := range workers {
+		workers[w] = c.newProducts(slices.Clone(at), span)
+	}
+	for first := 0; first < Chunks(n); first += span * len(workers) {
+		g, ctx := errgroup.WithContext(ctx)
+		for w, p := range workers {
+			g.Go(func() error { return p.run(ctx, c, first+w*span) })
+		}
+		if err := g.Wait(); err != nil {
 			return nil, err
 		}
-		for i := range readers {
-			if err := p.take(c, s, &readers[i], i); err != nil {
-				return nil, err
+		for _, p := range workers {
+			for _, sums := range p.done {
+				for k, x := range sums {
+					total[k] += x
+				}
 			}
 		}
-		p.fold(c)
 	}
-	return p.square(), nil
+	return square(len(payloads), total), nil
 }
 
-func (c Codec) newProducts(n int) *products {
-	p := &products{n: n, sums: make([]float64, n*(n+1)/2), scale: make([]float64, n), rows: (n + tileY - 1) / tileY * tileY}
+// A worker does some chunks before it waits for the others: at most spanChunks, whose sums are at most spanSums numbers.
+const (
+	spanChunks = 8
+	spanSums   = 1 << 17
+)
+
+// run leaves in done the sums of each chunk from first on, as many as there are and have slots.
+func (p *products) run(ctx context.Context, c Codec, first int) error {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	for i := range p.at {
+		if err := p.at[i].skip(c, first); err != nil {
+			return err
+		}
+	}
+	p.done = p.slots[:0]
+	for i := range p.slots {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if p.at[0].left == 0 {
+			break
+		}
+		for k := range p.at {
+			if err := p.take(c, s, k); err != nil {
+				return err
+			}
+		}
+		if p.sums = p.slots[i]; p.sums == nil {
+			p.sums = make([]float64, p.n*(p.n+1)/2)
+			p.slots[i] = p.sums
+		}
+		clear(p.sums)
+		p.fold(c)
+		p.done = p.slots[:i+1]
+	}
+	return nil
+}
+
+func (c Codec) newProducts(at []cursor, span int) *products {
+	n := len(at)
+	p := &products{at: at, n: n, slots: make([][]float64, span), scale: make([]float64, n), rows: (n + tileY - 1) / tileY * tileY}
 	switch c.form {
 	case dense:
 		p.floats = make([]float32, p.rows*ChunkParams)
@@ -67,7 +121,8 @@ func (c Codec) newProducts(n int) *products {
 }
 
 // take decodes the next chunk of payload i.
-func (p *products) take(c Codec, s *scratch, r *cursor, i int) error {
+func (p *products) take(c Codec, s *scratch, i int) error {
+	r := &p.at[i]
 	chunk, params, err := r.next(c)
 	if err != nil {
 		return err
@@ -163,75 +218,14 @@ func (p *products) spread() {
 	}
 }
 
-// square returns the sums as a symmetric matrix.
-func (p *products) square() []float64 {
-	out := make([]float64, p.n*p.n)
-	for i := range p.n {
+// square makes a symmetric matrix of the lower half of n rows.
+func square(n int, sums []float64) []float64 {
+	out := make([]float64, n*n)
+	for i := range n {
 		for j := range i + 1 {
-			out[i*p.n+j] = p.sums[i*(i+1)/2+j]
-			out[j*p.n+i] = out[i*p.n+j]
+			out[i*n+j] = sums[i*(i+1)/2+j]
+			out[j*n+i] = out[i*n+j]
 		}
 	}
 	return out
-}
-
-// floatTile returns the products of 2 rows of x with 4 of y, which lie ChunkParams apart, over so many blocks.
-func (v *vector) floatTile(x, y []float32, blocks int) (d [tileX * tileY]float64) {
-	var acc [tileX * tileY][lanes]float64
-	if v != nil {
-		v.floatDots(&acc[0][0], &x[0], &y[0], 4*ChunkParams, blocks)
-	} else {
-		for k := range acc {
-			a, b := x[k/tileY*ChunkParams:][:blocks*block], y[k%tileY*ChunkParams:][:blocks*block]
-			acc[k] = floatLanes(a, b)
-		}
-	}
-	for k := range d {
-		for half := lanes / 2; half > 0; half /= 2 {
-			for l := range half {
-				acc[k][l] += acc[k][l+half]
-			}
-		}
-		d[k] = acc[k][0]
-	}
-	return d
-}
-
-// floatLanes folds lane l over the elements l, l+8, ... of both. A product of two float32 is exact in float64, so that a
-// fused addition rounds as one by itself does.
-func floatLanes(x, y []float32) (acc [lanes]float64) {
-	y = y[:len(x)]
-	for p := 0; p+lanes <= len(x); p += lanes {
-		a, b := (*[lanes]float32)(x[p:]), (*[lanes]float32)(y[p:])
-		acc[0] += float64(a[0]) * float64(b[0])
-		acc[1] += float64(a[1]) * float64(b[1])
-		acc[2] += float64(a[2]) * float64(b[2])
-		acc[3] += float64(a[3]) * float64(b[3])
-		acc[4] += float64(a[4]) * float64(b[4])
-		acc[5] += float64(a[5]) * float64(b[5])
-		acc[6] += float64(a[6]) * float64(b[6])
-		acc[7] += float64(a[7]) * float64(b[7])
-	}
-	return acc
-}
-
-// levelTile is floatTile of levels.
-func (v *vector) levelTile(x, y []byte, blocks int) (d [tileX * tileY]int32) {
-	if v == nil {
-		for k := range d {
-			a, b := x[k/tileY*ChunkParams:][:blocks*block], y[k%tileY*ChunkParams:][:blocks*block]
-			for p, l := range a {
-				d[k] += int32(int8(l)) * int32(int8(b[p]))
-			}
-		}
-		return d
-	}
-	var parts [tileX * tileY][8]int32
-	v.levelDots(&parts[0][0], &x[0], &y[0], ChunkParams, blocks)
-	for k := range d {
-		for _, sum := range parts[k] {
-			d[k] += sum
-		}
-	}
-	return d
 }

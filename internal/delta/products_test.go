@@ -1,8 +1,11 @@
 package delta
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -45,7 +48,7 @@ func TestProductsFollowTheirDefinition(t *testing.T) {
 			}
 			payloads, rows = append(payloads, payload), append(rows, u)
 		}
-		got, err := c.Products(payloads, n, func() error { return nil })
+		got, err := c.Products(context.Background(), rapid.IntRange(0, 5).Draw(t, "threads"), payloads, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,25 +85,96 @@ func product(x, y []float32) (total float64) {
 	return total
 }
 
-// It ends before the next chunk when it is told to.
-func TestProductsStop(t *testing.T) {
+// AddAll adds what AddTo adds one after the other, whatever the threads.
+func TestAddAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec := rapid.SampledFrom([]protocol.CodecSpec{{Up: "dense"}, {Up: "rice", TopK: 64, ValueBits: 2}, {Up: "int8"}, {Up: "masked", TopK: 100}}).Draw(t, "spec")
+		c, err := New(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = c.WithMask(7, 3)
+		n := rapid.SampledFrom([]int{1, 50, ChunkParams, 40*ChunkParams + 7}).Draw(t, "n")
+		var payloads [][]byte
+		var weights []float32
+		want, got := make([]float32, n), make([]float32, n)
+		for range rapid.IntRange(0, 4).Draw(t, "payloads") {
+			w := float32(rapid.IntRange(0, 3).Draw(t, "weight")) / 3
+			u := drawLong(t, "row", n, true)
+			for j, x := range u {
+				u[j] = min(max(x, -100), 100)
+			}
+			payload, err := c.Encode(nil, u, make([]float32, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.AddTo(want, w, payload); w != 0 && err != nil {
+				t.Fatal(err)
+			}
+			payloads, weights = append(payloads, payload), append(weights, w)
+		}
+		if err := c.AddAll(context.Background(), rapid.IntRange(0, 5).Draw(t, "threads"), got, weights, payloads); err != nil {
+			t.Fatal(err)
+		}
+		for j := range want {
+			if math.Float32bits(got[j]) != math.Float32bits(want[j]) && want[j] != 0 {
+				t.Fatalf("sum %d is %v, want %v", j, got[j], want[j])
+			}
+		}
+	})
+}
+
+// The end of the context ends both before they are done.
+func TestSumsStop(t *testing.T) {
 	c, err := New(protocol.CodecSpec{Up: "int8"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, asked, full := 3*ChunkParams, 0, errors.New("enough")
+	n := 3 * ChunkParams
 	payload, err := c.Encode(nil, make([]float32, n), make([]float32, n))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Products([][]byte{payload}, n, func() error {
-		if asked++; asked == 2 {
-			return full
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := c.Products(ctx, 2, [][]byte{payload}, n); !errors.Is(err, context.Canceled) {
+		t.Errorf("products: %v", err)
+	}
+	if err := c.AddAll(ctx, 2, make([]float32, n), []float32{1}, [][]byte{payload}); !errors.Is(err, context.Canceled) {
+		t.Errorf("sum: %v", err)
+	}
+}
+
+// The squares of many chunks add up as those of one after the other, and what is not finite has no sum.
+func TestSumSquaresDense(t *testing.T) {
+	c, err := New(protocol.CodecSpec{Up: "dense"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := make([]float32, 9*ChunkParams+5)
+	for j := range u {
+		u[j] = float32(math.Sin(float64(j)))
+	}
+	payload, err := c.Encode(nil, u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want float64
+	for lo := 0; lo < len(u); lo += ChunkParams {
+		var sum float64
+		for _, x := range u[lo:min(lo+ChunkParams, len(u))] {
+			sum += float64(float64(x) * float64(x))
 		}
-		return nil
-	})
-	if !errors.Is(err, full) || asked != 2 {
-		t.Errorf("asked %d times, then %v", asked, err)
+		want += sum
+	}
+	if got, err := c.SumSquares(payload, len(u)); got != want || err != nil {
+		t.Errorf("%x, want %x; %v", got, want, err)
+	}
+	for _, bits := range []uint32{0x7f800000, 0xff800000, 0x7fc00000} {
+		bad := binary.LittleEndian.AppendUint32(slices.Clone(payload[:len(payload)-4]), bits)
+		if _, err := c.SumSquares(bad, len(u)); !errors.Is(err, ErrNotFinite) {
+			t.Errorf("bits %08x: %v", bits, err)
+		}
 	}
 }
 
@@ -125,7 +199,7 @@ func BenchmarkProducts(b *testing.B) {
 				payloads = append(payloads, p)
 			}
 			for b.Loop() {
-				if _, err := c.Products(payloads, n, func() error { return nil }); err != nil {
+				if _, err := c.Products(context.Background(), 1, payloads, n); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -83,3 +83,13 @@ func (r *cursor) next(c Codec) (chunk []byte, params int, err error) {
 	r.rest, r.left, r.chunk = r.rest[width:], r.left-params, r.chunk+1
 	return chunk, params, nil
 }
+
+// skip goes on to that chunk.
+func (r *cursor) skip(c Codec, chunk int) error {
+	for r.chunk < chunk && r.left > 0 {
+		if _, _, err := r.next(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
