@@ -82,13 +82,20 @@ func (m *Machine) attest(s *protocol.Signed[protocol.Attest]) error {
 	if e == nil || e.Commit == nil || e.Commit.Digest() != a.Commit {
 		return refuse(ErrDiffers, "attest to a commit of %s that round %d does not have", a.Peer.Short(), a.Round)
 	}
-	v := attestation{Aggregator: a.Aggregator, Reveal: reveal{Start: a.Start, End: a.End}}
+	v := attestation{Aggregator: a.Aggregator, Reveal: reveal{Start: a.Start, End: a.End}, Shards: a.Shards}
 	i, ok := search(e.Attests, a.Aggregator, attestKey)
+	if err := m.attestedShards(r, e, a); err != nil {
+		return err
+	}
+	more := ok && e.Attests[i].Reveal == v.Reveal && !e.Attests[i].holds(v.Shards)
 	switch {
-	case ok && e.Attests[i] == v:
+	case more:
+	case ok && e.Attests[i].Reveal == v.Reveal:
 		return refuse(ErrDuplicate, "attest of %s to %s in round %d", a.Aggregator.Short(), a.Peer.Short(), a.Round)
 	case ok:
 		return refuse(ErrDiffers, "another attest of %s to %s in round %d", a.Aggregator.Short(), a.Peer.Short(), a.Round)
+	}
+	switch {
 	case a.Round == m.s.Round && m.s.Phase < PhaseReveal:
 		return refuse(ErrEarly, "attest to %s before the Freeze of round %d", a.Peer.Short(), a.Round)
 	case a.Round != m.s.Round || m.s.Phase != PhaseReveal:
@@ -97,22 +104,20 @@ func (m *Machine) attest(s *protocol.Signed[protocol.Attest]) error {
 	if err := s.Verify(); err != nil {
 		return refuse(ErrInvalid, "%v", err)
 	}
-	e.Attests = slices.Insert(e.Attests, i, v)
+	if more {
+		e.Attests[i].Shards = union(e.Attests[i].Shards, v.Shards)
+	} else {
+		e.Attests = slices.Insert(e.Attests, i, v)
+	}
 	m.setAway(a.Aggregator, false)
-	m.resolve(e, v.Reveal)
+	m.resolve(r, e, v.Reveal)
 	return nil
 }
 
-// resolve decides a contribution once t aggregators attest to the same roots. One that does not stand on the round's
+// resolve decides a contribution once t aggregators attest to the same roots, for every shard. One that does not stand on the round's
 // model and the peer's own last revealed error feedback is not merged, and counts as not revealed.
-func (m *Machine) resolve(e *entry, v reveal) {
-	equal := 0
-	for _, a := range e.Attests {
-		if a.Reveal == v {
-			equal++
-		}
-	}
-	if equal < m.threshold() || e.Reveal != nil || e.Bad {
+func (m *Machine) resolve(r *round, e *entry, v reveal) {
+	if e.Reveal != nil || e.Bad || !m.heldByQuorum(r, e, v) {
 		return
 	}
 	if v.Start.Model == m.s.Model && v.Start.Feedback == m.lastFeedback(e.Peer) {

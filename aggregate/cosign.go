@@ -49,10 +49,10 @@ func (m *Machine) cosign(c *Cosign) error {
 	if m.behind(st, d) {
 		return m.refuseLateCosign(st, d, signer)
 	}
-	if m.s.Phase == PhaseMerge && !m.emptySet() && st.Kind == protocol.KindCertificate && st.Round == m.s.Round {
+	if m.freeMerge() && st.Kind == protocol.KindCertificate && st.Round == m.s.Round {
 		return m.cosignCertificate(c)
 	}
-	if len(m.s.Ballots) == 0 || m.s.Phase == PhaseMerge && !m.emptySet() || place(st) > place(&m.s.Ballots[0].Statement) {
+	if len(m.s.Ballots) == 0 || m.freeMerge() || place(st) > place(&m.s.Ballots[0].Statement) {
 		return refuse(ErrEarly, "cosign of the %s of round %d in phase %s of round %d", st.Kind, st.Round, m.s.Phase, m.s.Round)
 	}
 	b := &m.s.Ballots[0]
@@ -165,6 +165,11 @@ func (m *Machine) checkCertificate(st *protocol.Statement) error {
 func (m *Machine) emptySet() bool {
 	r := m.round(m.s.Round)
 	return r != nil && !slices.ContainsFunc(r.Entries, func(e entry) bool { return e.Reveal != nil })
+}
+
+// freeMerge reports whether each aggregator computes the Certificate for itself: it is not derived.
+func (m *Machine) freeMerge() bool {
+	return m.s.Phase == PhaseMerge && !m.emptySet() && m.round(m.s.Round).Parts == nil
 }
 
 // quorum returns the ballot that has t signatures, or nil.

@@ -49,10 +49,13 @@ func (m *Machine) roundDuties(self protocol.PeerID) []Duty {
 	case PhaseReveal:
 		return m.gatherDuties(self)
 	case PhaseMerge:
-		if m.emptySet() {
-			return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
+		switch {
+		case m.freeMerge():
+			return m.mergeDuties()
+		case len(m.s.Ballots) == 0:
+			return m.partDuties(self)
 		}
-		return m.mergeDuties()
+		return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
 	}
 	return nil
 }
@@ -65,25 +68,38 @@ func (m *Machine) gatherDuties(self protocol.PeerID) []Duty {
 		if e.Commit == nil {
 			continue
 		}
-		if _, ok := search(e.Attests, self, attestKey); !ok {
-			duties = append(duties, DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: m.assigned(r, i)})
+		d := DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: m.assigned(r, i)}
+		if _, ok := search(e.Attests, self, attestKey); m.owned(r) {
+			if d.Own = m.missing(r, i, self); len(d.Own) > 0 {
+				duties = append(duties, d)
+			}
+		} else if !ok {
+			duties = append(duties, d)
 		}
 	}
 	return duties
 }
 
 func (m *Machine) mergeDuties() []Duty {
-	r := m.round(m.s.Round)
+	d, ok := m.mergeDuty(m.round(m.s.Round))
+	if !ok {
+		return nil
+	}
+	return []Duty{d}
+}
+
+// mergeDuty is the merge of a round; false only if a body that the machine made itself does not decode.
+func (m *Machine) mergeDuty(r *round) (DutyMerge, bool) {
 	open, err := protocol.DecodeBody[protocol.Open](&r.statement(protocol.KindOpen).Statement)
 	if err != nil {
-		return nil // the machine made both bodies itself
+		return DutyMerge{}, false
 	}
 	revealed := r.statement(protocol.KindRevealSet)
 	set, err := protocol.DecodeBody[protocol.RevealSet](&revealed.Statement)
 	if err != nil {
-		return nil
+		return DutyMerge{}, false
 	}
-	return []Duty{DutyMerge{Round: r.Number, Prev: revealed.Statement.Digest(), Open: *open, RevealSet: *set}}
+	return DutyMerge{Round: r.Number, Prev: revealed.Statement.Digest(), Open: *open, RevealSet: *set}, true
 }
 
 func (m *Machine) checkDuties(r *round, self protocol.PeerID) []Duty {

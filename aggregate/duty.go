@@ -22,6 +22,7 @@ type DutyGather struct {
 	Frozen protocol.Digest // F_r, for Reveal.Check
 	Commit protocol.Signed[protocol.Commit]
 	Shards []uint32 // that the peer was assigned, ascending; nil for all
+	Own    []uint32 // of those, the ones that this aggregator owns and has not attested to, ascending; nil for all of them
 }
 
 // DutyMerge asks for a Cosign of the Certificate: merge the RevealSet's contributions into the state that Open names.
@@ -30,6 +31,20 @@ type DutyMerge struct {
 	Prev      protocol.Digest // of the RevealSet statement, which the Certificate follows
 	Open      protocol.Open
 	RevealSet protocol.RevealSet
+}
+
+// DutySums asks for a Partial: ShardSums over what the RevealSet's contributions have in one shard.
+type DutySums struct {
+	DutyMerge
+	Shard uint32
+	Known []protocol.Digest // of sums that the log holds already, which need not be sent again
+}
+
+// DutyShard asks for a ShardCertificate: MergeShard of one shard with the weights of Record.
+type DutyShard struct {
+	DutyMerge
+	Shard  uint32
+	Record []protocol.Merged
 }
 
 // DutyDraw asks for a Draw: the BLS signature over Message.
@@ -72,9 +87,17 @@ type DutyCheckpoint struct {
 func (d DutySign) Key() string {
 	return fmt.Sprintf("sign/%s/%d/%s", d.Statement.Kind, d.Statement.Round, d.Statement.Digest())
 }
-func (d DutyGather) Key() string { return fmt.Sprintf("gather/%d/%s", d.Round, d.Commit.Digest()) }
-func (d DutyMerge) Key() string  { return fmt.Sprintf("merge/%d/%s", d.Round, d.Prev) }
-func (d DutyDraw) Key() string   { return fmt.Sprintf("draw/%d", d.Round) }
+func (d DutyGather) Key() string {
+	key := fmt.Sprintf("gather/%d/%s", d.Round, d.Commit.Digest())
+	if d.Own != nil {
+		key += fmt.Sprint("/", d.Own)
+	}
+	return key
+}
+func (d DutyMerge) Key() string { return fmt.Sprintf("merge/%d/%s", d.Round, d.Prev) }
+func (d DutySums) Key() string  { return fmt.Sprintf("sums/%d/%s/%d", d.Round, d.Prev, d.Shard) }
+func (d DutyShard) Key() string { return fmt.Sprintf("shard/%d/%s/%d", d.Round, d.Prev, d.Shard) }
+func (d DutyDraw) Key() string  { return fmt.Sprintf("draw/%d", d.Round) }
 func (d DutyCheck) Key() string {
 	return fmt.Sprintf("check/%d/%s/%s", d.Assignment.Round, d.Peer, d.Drawer)
 }

@@ -73,6 +73,7 @@ const (
 	FaultLateCheck   FaultKind = 1 // no draw or verdict in time; the duty passed on
 	FaultLateConfirm FaultKind = 2 // no confirming verdict in time
 	FaultOutvoted    FaultKind = 3 // its verdict was contradicted by the quorum
+	FaultLateShard   FaultKind = 4 // did not attest to, sum or merge a shard that it owns in time; the shard passed on
 )
 
 // String returns the fault in words.
@@ -84,6 +85,8 @@ func (k FaultKind) String() string {
 		return "late confirmation"
 	case FaultOutvoted:
 		return "outvoted verdict"
+	case FaultLateShard:
+		return "late shard"
 	}
 	return "unknown"
 }
@@ -94,7 +97,7 @@ type Fault struct {
 	Kind       FaultKind
 	Aggregator protocol.PeerID
 	Round      uint32
-	Peer       protocol.PeerID // whose contribution was to be checked
+	Peer       protocol.PeerID // whose contribution was to be checked; zero for a late shard
 }
 
 // EvidenceKind says what a contradiction is.
@@ -106,6 +109,7 @@ const (
 	EvidenceDoubleCertificate EvidenceKind = 2 // an aggregator signed two Certificates of one round; the first counts
 	EvidenceUndecided         EvidenceKind = 3 // a failed check was neither confirmed nor contradicted in time; the contribution stands
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
+	EvidenceDoubleShard       EvidenceKind = 5 // an aggregator signed two results for one shard of a round; the first counts
 )
 
 // String returns the kind in words.
@@ -119,6 +123,8 @@ func (k EvidenceKind) String() string {
 		return "undecided check"
 	case EvidenceUnchecked:
 		return "unchecked contribution"
+	case EvidenceDoubleShard:
+		return "double shard certificate"
 	}
 	return "unknown"
 }

@@ -17,7 +17,7 @@ import (
 // that was later. receipts are the digests of the commits of this round that it gave receipts for: give one only after
 // the commit is in the log, and the Freeze always holds it, unless the log forked.
 func (m *Machine) MaySign(s *protocol.Statement, now, since time.Time, receipts []protocol.Digest) error {
-	if s.Kind == protocol.KindCertificate && m.s.Phase == PhaseMerge && !m.emptySet() {
+	if s.Kind == protocol.KindCertificate && m.freeMerge() {
 		return m.checkCertificate(s)
 	}
 	if len(m.s.Ballots) == 0 || m.s.Ballots[0].Statement.Digest() != s.Digest() {

@@ -15,6 +15,9 @@ type Config struct {
 	Spec   *protocol.RunSpec
 	Run    protocol.Digest // the RunID, Spec.ID()
 	Params int             // N, parameters of the model
+	// Ownership lets the shards of a round have owners where RunSpec.Owners says so; without it every aggregator gathers
+	// and merges everything. All aggregators of a run must agree on it.
+	Ownership bool
 	// VerifyDraw checks the BLS signature of a draw against an aggregator's key.
 	VerifyDraw func(pub [96]byte, msg []byte, sig [48]byte) error
 	// VerifySettlement checks the payout root, and the EIP-712 signature that signer's account made.
@@ -35,6 +38,9 @@ type Machine struct {
 	council *protocol.Council // that signs now: of the Genesis, or of s.Council; nil before Genesis
 	genesis *protocol.Genesis
 	fx      Effects // of the record being applied
+
+	orders   [][]protocol.PeerID // OwnerOrder of each shard under ordersOf, computed when first asked for
+	ordersOf *protocol.Council
 }
 
 // New returns the machine before its first record, which must be the Genesis. It fails for an invalid spec, a Run that
@@ -105,6 +111,10 @@ func (m *Machine) dispatch(kind RecordType, msg any) error {
 		return m.control(v)
 	case *Rotate:
 		return m.rotate(v)
+	case *Partial:
+		return m.partial(v)
+	case *protocol.Signed[protocol.ShardCertificate]:
+		return m.shardCertificate(v)
 	case *Checkpoint:
 		return m.checkpoint(v)
 	case *protocol.SignedStatement:
@@ -225,7 +235,15 @@ func (m *Machine) phaseDeadline() int64 {
 	case PhaseTrain:
 		return m.s.Since + m.cfg.Spec.Deadlines.TrainFor().Milliseconds()
 	case PhaseReveal:
-		return m.s.Since + m.cfg.Spec.Deadlines.RevealFor().Milliseconds()
+		if wait := m.cfg.Spec.Deadlines.RevealFor().Milliseconds(); m.s.Extended || !m.owned(m.round(m.s.Round)) {
+			return m.s.Since + wait
+		} else {
+			return m.s.Since + wait/2 // owners that are late are passed over
+		}
+	case PhaseMerge:
+		if m.inParts() {
+			return m.s.Since + m.cfg.Spec.Deadlines.RevealFor().Milliseconds()
+		}
 	}
 	return 0
 }
@@ -242,7 +260,7 @@ func (m *Machine) Deadline() (time.Time, bool) {
 			first = max(deadline, 1)
 		}
 	}
-	if m.s.Phase == PhaseTrain || m.s.Phase == PhaseReveal {
+	if m.s.Phase == PhaseTrain || m.s.Phase == PhaseReveal || m.s.Phase == PhaseMerge && m.inParts() {
 		at(m.s.Since, m.phaseDeadline())
 	}
 	checkFor := m.cfg.Spec.Deadlines.CheckFor().Milliseconds()

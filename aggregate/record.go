@@ -28,6 +28,8 @@ const (
 	RecordCheckpoint RecordType = 11 // Checkpoint
 	RecordControl    RecordType = 12 // protocol.Signed[protocol.Control]; a leaf
 	RecordRotate     RecordType = 13 // Rotate
+	RecordPartial    RecordType = 14 // Partial
+	RecordShard      RecordType = 15 // protocol.Signed[protocol.ShardCertificate]
 	LeafStatement    RecordType = 32 // protocol.SignedStatement that is final, Genesis included; never a record
 	LeafSettlement   RecordType = 33 // SettledEpoch; never a record
 	LeafRotation     RecordType = 34 // Rotated; never a record
@@ -44,7 +46,7 @@ func (t RecordType) String() string {
 		return "rotation"
 	}
 	names := [...]string{"unknown", "genesis", "tick", "join", "leave", "commit", "cosign", "attest", "draw", "verdict", "settle", "checkpoint",
-		"control", "rotate"}
+		"control", "rotate", "partial", "shard certificate"}
 	if int(t) >= len(names) {
 		return names[0]
 	}
@@ -87,6 +89,14 @@ type Checkpoint struct {
 	Size   uint64
 	Signer protocol.PeerID
 	Note   []byte // at most MaxNote bytes; its second line is Size, its third the root in base64
+}
+
+// Partial is one owner's word on the sums of a shard. The sums themselves, in the form that ShardSums returns, are left
+// empty if the log holds equal ones already.
+type Partial struct {
+	_       struct{} `cbor:",toarray"`
+	Message protocol.Signed[protocol.Partial]
+	Sums    []byte
 }
 
 // Rotate is one aggregator's signature over the EIP-712 digest of the rotation that a change of the council needs.
@@ -140,6 +150,10 @@ func VerdictRecord(s protocol.Signed[protocol.Verdict]) []byte {
 func ControlRecord(s protocol.Signed[protocol.Control]) []byte {
 	return EncodeLeaf(RecordControl, s)
 }
+func ShardRecord(s protocol.Signed[protocol.ShardCertificate]) []byte {
+	return EncodeLeaf(RecordShard, s)
+}
+func PartialRecord(p Partial) []byte       { return EncodeLeaf(RecordPartial, p) }
 func RotateRecord(r Rotate) []byte         { return EncodeLeaf(RecordRotate, r) }
 func SettleRecord(s Settle) []byte         { return EncodeLeaf(RecordSettle, s) }
 func CheckpointRecord(c Checkpoint) []byte { return EncodeLeaf(RecordCheckpoint, c) }
@@ -196,6 +210,10 @@ func newMessage(t RecordType) any {
 		return new(protocol.Signed[protocol.Control])
 	case RecordRotate:
 		return new(Rotate)
+	case RecordPartial:
+		return new(Partial)
+	case RecordShard:
+		return new(protocol.Signed[protocol.ShardCertificate])
 	case LeafSettlement:
 		return new(SettledEpoch)
 	case LeafRotation:

@@ -34,9 +34,17 @@ func (m *Machine) step() bool {
 	return false
 }
 
-// phaseOver is called when the deadline of PhaseTrain or PhaseReveal has passed.
+// phaseOver is called when the deadline of the phase, or of the owners of shards in it, has passed.
 func (m *Machine) phaseOver() {
-	if m.s.Phase == PhaseReveal {
+	switch {
+	case m.s.Phase == PhaseMerge:
+		m.passOverMerge()
+		return
+	case m.s.Phase == PhaseReveal && !m.s.Extended && m.owned(m.round(m.s.Round)):
+		m.s.Extended = true
+		m.passOverGather()
+		return
+	case m.s.Phase == PhaseReveal:
 		m.fixRevealSet(true)
 		return
 	}
@@ -158,6 +166,8 @@ func (m *Machine) conclude() bool {
 		m.enter(PhaseMerge)
 		if m.emptySet() {
 			propose(m, protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: []protocol.Merged{}})
+		} else if m.owned(r) {
+			m.startParts(r)
 		}
 	case protocol.KindCertificate:
 		m.closeRound(&final.Statement)
@@ -183,6 +193,7 @@ func (m *Machine) closeRound(s *protocol.Statement) {
 		return // checkCertificate decoded it
 	}
 	m.s.Model, m.s.Outer = cert.Model, cert.Outer
+	m.round(m.s.Round).Parts = nil
 	m.s.Round++
 	if m.s.Round < m.rounds() {
 		m.enter(PhaseWaiting)

@@ -44,7 +44,7 @@ type orders struct {
 	Change *protocol.Signed[protocol.Control] // of the council, until its statement is final
 }
 
-const stateVersion = 4
+const stateVersion = 5
 
 // ballot collects signatures under one statement.
 type ballot struct {
@@ -91,6 +91,7 @@ type round struct {
 	Draws      []draw                     // ascending by verifier
 	Faulted    []protocol.PeerID          // verifiers that were late in this round, in order of the fault
 	Settled    bool
+	Parts      *parts // of the merge under way, if the shards have owners
 }
 
 // entry is one rostered peer's part of a round.
@@ -116,6 +117,7 @@ type attestation struct {
 	_          struct{} `cbor:",toarray"`
 	Aggregator protocol.PeerID
 	Reveal     reveal
+	Shards     []uint32 // those held, ascending; empty for all assigned
 }
 
 type draw struct {

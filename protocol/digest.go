@@ -65,6 +65,10 @@ const (
 	DomainVerdict    = "verdict"
 	DomainStates     = "states"
 	DomainCheckpoint = "checkpoint"
+	DomainOwner      = "owner"
+	DomainPartial    = "partial"
+	DomainShard      = "shard"
+	DomainMerge      = "merge"
 	DomainControl    = "control"
 	DomainAccept     = "accept"
 )

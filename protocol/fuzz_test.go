@@ -45,7 +45,7 @@ func fuzzMessages(f *testing.F, want ...string) {
 func FuzzDecodeSpec(f *testing.F)     { fuzzMessages(f, "RunSpec") }
 func FuzzDecodeManifest(f *testing.F) { fuzzMessages(f, "Manifest") }
 func FuzzDecodeSigned(f *testing.F) {
-	fuzzMessages(f, "Join", "Join of 2 shards", "Leave", "Commit", "Receipt", "Attest", "Draw", "Verdict")
+	fuzzMessages(f, "Join", "Join of 2 shards", "Leave", "Commit", "Receipt", "Attest", "Attest to 2 shards", "Draw", "Verdict", "Partial", "ShardCertificate")
 }
 func FuzzDecodeStatement(f *testing.F) { fuzzMessages(f, "SignedStatement") }
 func FuzzDecodeBody(f *testing.F) {

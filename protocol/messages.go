@@ -39,8 +39,8 @@ type Receipt struct {
 	Aggregator PeerID
 }
 
-// Attest says that an aggregator holds every shard of a contribution, checked against its commit, and will serve it for
-// the retention window.
+// Attest says that an aggregator holds shards of a contribution, checked against its commit, and will serve them for the
+// retention window. Shards is left out of the encoding if it is empty.
 type Attest struct {
 	_          struct{} `cbor:",toarray"`
 	Run        Digest
@@ -50,6 +50,7 @@ type Attest struct {
 	Start      TraceStart // opened leaf 0, so that every aggregator knows what the contribution stands on
 	End        TraceEnd   // opened last leaf: payload and error feedback roots
 	Aggregator PeerID
+	Shards     []uint32 // those held, ascending; empty for all that the contributor was assigned
 }
 
 // Draw is a verifier's unpredictable and unique choice: its BLS signature over DrawMessage.

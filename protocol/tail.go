@@ -7,8 +7,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Two messages have a last field that is left out of their array if it is zero or empty, as it is in runs that admit no
-// partial peers. Still one value has one encoding: the longer array with an empty last field is refused.
+// Three messages have a last field that is left out of their array if it is zero or empty, as it is in runs that admit no
+// partial peers and whose aggregators hold everything. Still one value has one encoding: the longer array with an empty last field is refused.
 
 type joinBase struct {
 	_      struct{} `cbor:",toarray"`
@@ -40,6 +40,29 @@ type openWhole struct {
 	Outer    Digest
 	Roster   []PeerID
 	Capacity []uint32
+}
+
+type attestBase struct {
+	_          struct{} `cbor:",toarray"`
+	Run        Digest
+	Round      uint32
+	Peer       PeerID
+	Commit     Digest
+	Start      TraceStart
+	End        TraceEnd
+	Aggregator PeerID
+}
+
+type attestWhole struct {
+	_          struct{} `cbor:",toarray"`
+	Run        Digest
+	Round      uint32
+	Peer       PeerID
+	Commit     Digest
+	Start      TraceStart
+	End        TraceEnd
+	Aggregator PeerID
+	Shards     []uint32
 }
 
 var errEmptyTail = errors.New("the last field is empty and not left out")
@@ -97,6 +120,31 @@ func (o *Open) UnmarshalCBOR(data []byte) error {
 	return err
 }
 
+// MarshalCBOR implements cbor.Marshaler.
+func (a Attest) MarshalCBOR() ([]byte, error) {
+	if len(a.Shards) == 0 {
+		return encMode.Marshal(attestBase{Run: a.Run, Round: a.Round, Peer: a.Peer, Commit: a.Commit, Start: a.Start, End: a.End, Aggregator: a.Aggregator})
+	}
+	return encMode.Marshal(attestWhole(a))
+}
+
+// UnmarshalCBOR implements cbor.Unmarshaler.
+func (a *Attest) UnmarshalCBOR(data []byte) error {
+	if arrayOf(data, 8) {
+		if err := decMode.Unmarshal(data, (*attestWhole)(a)); err != nil {
+			return err
+		}
+		if len(a.Shards) == 0 {
+			return errEmptyTail
+		}
+		return nil
+	}
+	var b attestBase
+	err := decMode.Unmarshal(data, &b)
+	*a = Attest{Run: b.Run, Round: b.Round, Peer: b.Peer, Commit: b.Commit, Start: b.Start, End: b.End, Aggregator: b.Aggregator}
+	return err
+}
+
 // arrayOf reports whether data begins as an array of n elements, n below 24.
 func arrayOf(data []byte, n int) bool { return len(data) > 0 && data[0] == byte(0x80+n) }
 
@@ -105,4 +153,6 @@ var (
 	_ cbor.Unmarshaler = (*Join)(nil)
 	_ cbor.Marshaler   = Open{}
 	_ cbor.Unmarshaler = (*Open)(nil)
+	_ cbor.Marshaler   = Attest{}
+	_ cbor.Unmarshaler = (*Attest)(nil)
 )

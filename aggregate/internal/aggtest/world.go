@@ -28,6 +28,8 @@ type World struct {
 	Host    protocol.PeerID // of the ledger, as the Genesis names it
 	// Outcome is what a verifier finds; nil for Passed always.
 	Outcome func(verifier protocol.PeerID, d aggregate.DutyCheck) protocol.Outcome
+	// Ownership gives shards owners, where the quorum allows it.
+	Ownership bool
 
 	mu     sync.Mutex
 	traces map[protocol.Digest]trace // by commit
@@ -108,7 +110,7 @@ func (w *World) Members() []protocol.PeerID {
 // Config is the machine's, with checks that fit this world's signatures.
 func (w *World) Config() aggregate.Config {
 	return aggregate.Config{Spec: &w.Spec, Run: w.Run, Params: w.Params, VerifyDraw: verifyDraw, VerifySettlement: verifySettlement,
-		VerifyRotation: verifyRotation, VerifyPossession: verifyPossession}
+		VerifyRotation: verifyRotation, VerifyPossession: verifyPossession, Ownership: w.Ownership}
 }
 
 func pub(id protocol.PeerID) (p [96]byte) {
@@ -293,6 +295,10 @@ func (w *World) Discharge(k protocol.Key, duty aggregate.Duty) []byte {
 		return w.Attest(k, d)
 	case aggregate.DutyMerge:
 		return w.Cosign(k, w.Certify(d))
+	case aggregate.DutySums:
+		return w.Sums(k, d)
+	case aggregate.DutyShard:
+		return aggregate.ShardRecord(protocol.Sign(k, w.CertifyShard(k, d)))
 	case aggregate.DutyDraw:
 		return aggregate.DrawRecord(protocol.Sign(k, protocol.Draw{Run: w.Run, Round: d.Round, Verifier: k.ID(), BLS: blsSign(pub(k.ID()), d.Message)}))
 	case aggregate.DutyCheck:
@@ -318,7 +324,7 @@ func (w *World) Attest(k protocol.Key, d aggregate.DutyGather) []byte {
 	t := w.traces[d.Commit.Digest()]
 	w.mu.Unlock()
 	return aggregate.AttestRecord(protocol.Sign(k, protocol.Attest{Run: w.Run, Round: c.Round, Peer: c.Peer,
-		Commit: d.Commit.Digest(), Start: t.start, End: t.end, Aggregator: k.ID()}))
+		Commit: d.Commit.Digest(), Start: t.start, End: t.end, Aggregator: k.ID(), Shards: w.partOf(d)}))
 }
 
 // Verdict is the record of a check with the given outcome.
