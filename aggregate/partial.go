@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -44,19 +45,15 @@ func ShardSums(spec *protocol.RunSpec, params, shard int, contributions []Contri
 	var at []int
 	for i, c := range in {
 		square := math.NaN()
-		if codec.Validate(c.Payloads[0], hi-lo) == nil {
-			if square, err = codec.SumSquares(c.Payloads[0], hi-lo); err != nil {
-				square = math.NaN()
-			} else {
-				good, at = append(good, c), append(at, i)
-			}
+		if x, err := codec.SumSquares(c.Payloads[0], hi-lo); err == nil {
+			square, good, at = x, append(good, c), append(at, i)
 		}
 		sums = binary.LittleEndian.AppendUint64(sums, math.Float64bits(square))
 	}
 	if !wholeGram(spec, contributions) {
 		return sums, nil
 	}
-	g, err := gram(codec, []int{hi - lo}, good)
+	g, err := gram(context.Background(), codec, []int{hi - lo}, good)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +214,7 @@ func MergeShard(spec *protocol.RunSpec, params, shard int, theta, outer []float3
 		}
 	}
 	if !wholeGram(spec, contributions) {
-		if weights, err = shardWeights(spec, codec, hi-lo, in, clips); err != nil {
+		if weights, err = shardWeights(context.Background(), spec, codec, hi-lo, in, clips); err != nil {
 			return false, err
 		}
 	}
@@ -225,7 +222,7 @@ func MergeShard(spec *protocol.RunSpec, params, shard int, theta, outer []float3
 		return true, nil
 	}
 	update := make([]float32, hi-lo)
-	if err := mergeUpdate(spec, codec, update, in, weights); err != nil {
+	if err := mergeUpdate(context.Background(), spec, codec, update, in, weights); err != nil {
 		return false, fmt.Errorf("merge shard %d: %w", shard, err)
 	}
 	return applyUpdate(spec, theta, outer, 0, update), nil
