@@ -57,7 +57,11 @@
 // the round's model, and its error feedback is what the peer's contribution to the round before left if that RevealSet
 // holds it, zero otherwise. A commit without that is a miss, as no commit is.
 //
-// Merge. Each aggregator signs its own Certificate; t equal ones are final. A second, different one by the same
+// Owners. Where RunSpec.Owners asks for fewer than n, owners alone attest to their shards, and the merge goes shard by
+// shard: t equal Partials of each give the merge record, t equal ShardCertificates of each give the Certificate. Who owns
+// a shard is a matter of duties only: whoever says it, t equal words decide. Who is late is at fault and away.
+//
+// Merge. Otherwise each aggregator signs its own Certificate; t equal ones are final. A second, different one by the same
 // aggregator is evidence. An empty RevealSet has the Certificate that changes nothing, and it is derived.
 //
 // Checks. In the order of protocol.CheckOrder, the first verify.checks aggregators owe a draw and a verdict on each
@@ -106,6 +110,8 @@
 //	11    Checkpoint                         no
 //	12    protocol.Signed[protocol.Control]  when accepted
 //	13    Rotate                             no
+//	14    Partial                            no
+//	15    protocol.Signed[ShardCertificate]  no
 //	32    protocol.SignedStatement           every final statement
 //	33    SettledEpoch                       every final settlement
 //	34    Rotated                            every final rotation

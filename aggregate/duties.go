@@ -55,7 +55,7 @@ func (m *Machine) roundDuties(self protocol.PeerID) []Duty {
 		case len(m.s.Ballots) == 0:
 			return m.partDuties(self)
 		}
-		return []Duty{DutySign{Statement: m.s.Ballots[0].Statement}}
+		return []Duty{DutySign{Statement: m.s.Ballots[0].Statement, Shards: m.round(m.s.Round).Parts.roots()}}
 	}
 	return nil
 }

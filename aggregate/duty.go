@@ -14,7 +14,13 @@ type Duty interface {
 }
 
 // DutySign asks for a Cosign of a statement that the machine derived. Ask Machine.MaySign first.
-type DutySign struct{ Statement protocol.Statement }
+type DutySign struct {
+	Statement protocol.Statement
+	Shards    []ShardRoots // that a Certificate is put together from, ascending; nil if it is not, or nothing changes
+}
+
+// ShardRoots are the MerkleRoots of one shard's parameters and outer state.
+type ShardRoots struct{ Model, Outer protocol.Digest }
 
 // DutyGather asks for an Attest: collect the reveals of a frozen commit, check them, keep them.
 type DutyGather struct {

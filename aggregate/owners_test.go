@@ -196,7 +196,7 @@ func TestOwnersInAnyOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.final = append(p.final, fx.Final...)
+			p.final, p.leaves = append(p.final, fx.Final...), append(p.leaves, fx.Leaves...)
 			if rapid.IntRange(0, 20).Draw(t, "restart") == 0 {
 				m, err := aggregate.New(p.w.Config())
 				if err != nil {
@@ -387,4 +387,38 @@ func TestOwnersOfWhatIsNotFinite(t *testing.T) {
 			t.Errorf("weight %x of %s", x.Weight, p.w.Name(x.Peer))
 		}
 	}
+}
+
+// FuzzOwnerRecord applies hostile records while shards are being merged: each is refused or accepted, and never a panic.
+func FuzzOwnerRecord(f *testing.F) {
+	p := newOwnedPlay(f, fewOwners)
+	p.join(0, 1, 2)
+	p.work()
+	p.commit(0, 1, 2)
+	var merging, weighed []byte
+	for p.m.View().Round == 0 {
+		p.step()
+		if p.m.Phase() == aggregate.PhaseMerge && merging == nil {
+			merging = p.snapshot()
+		}
+		if d := p.m.Duties(p.w.Aggs[0].ID()); weighed == nil && len(d) > 0 && is[aggregate.DutyShard](d[0]) {
+			weighed = p.snapshot()
+		}
+	}
+	for _, r := range p.records[20:] {
+		f.Add(r)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, snapshot := range [][]byte{merging, weighed} {
+			m, err := aggregate.New(p.w.Config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Restore(snapshot); err != nil {
+				t.Fatal(err)
+			}
+			m.Apply(data)
+			m.Duties(p.w.Aggs[0].ID())
+		}
+	})
 }

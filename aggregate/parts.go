@@ -250,6 +250,18 @@ func (m *Machine) deriveCertificate(r *round) {
 	propose(m, c)
 }
 
+// roots are those of every shard, once all are there and finite; nil else.
+func (p *parts) roots() []ShardRoots {
+	if p == nil || slices.ContainsFunc(p.Shards, func(s part) bool { return s.Final == nil || !s.Final.Finite }) {
+		return nil
+	}
+	roots := make([]ShardRoots, len(p.Shards))
+	for i, s := range p.Shards {
+		roots[i] = ShardRoots{Model: s.Final.Model, Outer: s.Final.Outer}
+	}
+	return roots
+}
+
 // partDuties are an owner's part of the merge.
 func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 	r := m.round(m.s.Round)

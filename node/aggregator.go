@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drystone/aggregate"
@@ -26,7 +27,8 @@ type Aggregator struct {
 	tlog    *verify.Log
 	index   *logIndex
 	reveals *reveals
-	bank    *bank // nil but for the founder
+	bank    *bank         // nil but for the founder
+	heard   atomic.Uint64 // bytes of reveals that gossip brought
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
@@ -153,6 +155,7 @@ func (a *Aggregator) takePart() error {
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
+			Ownership: !a.cfg.undivided,
 		},
 	})
 	if err != nil {
@@ -193,7 +196,7 @@ func (a *Aggregator) certifiedCouncil() (ids []protocol.PeerID) {
 	return ids
 }
 
-// joinTopics subscribes to what an aggregator gathers: statements, commits, every shard. consume begins to handle what
+// joinTopics subscribes to what an aggregator gathers: statements, commits, the shards that it owns. consume begins to handle what
 // came in; it needs the replica.
 func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
 	var subs []*gossip.Subscription
@@ -208,11 +211,16 @@ func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error)
 	if err != nil {
 		return nil, err
 	}
-	shards := make([]*gossip.Subscription, v.Shards())
-	for i := range shards {
-		if shards[i], err = a.subscribe(gossip.ShardTopic(i), v.Shard(i), 64); err != nil {
+	var shards []*gossip.Subscription
+	for i := range v.Shards() {
+		if !a.gathers(i) {
+			continue
+		}
+		sub, err := a.subscribe(gossip.ShardTopic(i), v.Shard(i), 64)
+		if err != nil {
 			return nil, err
 		}
+		shards = append(shards, sub)
 	}
 	return func() {
 		a.consume(commits, a.heardCommit)
@@ -258,6 +266,7 @@ func (a *Aggregator) heardCommit(ctx context.Context, data []byte) {
 // heardReveal keeps a reveal that the validator has checked.
 func (a *Aggregator) heardReveal(_ context.Context, data []byte) {
 	r, err := protocol.DecodeReveal(data)
+	a.heard.Add(uint64(len(data)))
 	if err == nil {
 		err = a.reveals.put(r, data)
 	}

@@ -38,6 +38,7 @@ type Config struct {
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
 	OnEvent func(Event)
 
+	undivided bool          // every aggregator gathers and merges everything, whatever the quorum; tests compare with it
 	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }
 

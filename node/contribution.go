@@ -22,11 +22,11 @@ type source struct {
 	shards []uint32 // assigned, empty for all
 }
 
-// gather collects every assigned shard of a frozen contribution and attests to holding them.
+// gather collects the shards of a frozen contribution that fall to this aggregator and attests to holding them.
 func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 	grace := time.NewTimer(gossipGrace)
 	defer grace.Stop()
-	owed := a.spec.Codec.Owed(a.params, d.Shards)
+	places := a.places(d)
 	c := &d.Commit.Body
 	for {
 		arrived := a.reveals.wait()
@@ -34,9 +34,9 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 		if err != nil {
 			return err
 		}
-		if len(all) == owed {
+		if len(all) == len(places) {
 			return a.propose(ctx, aggregate.AttestRecord(protocol.Sign(a.cfg.Key, protocol.Attest{
-				Run: a.run, Round: d.Round, Peer: c.Peer, Commit: d.Commit.Digest(), Start: all[0].Start, End: all[0].End, Aggregator: a.cfg.Key.ID(),
+				Run: a.run, Round: d.Round, Peer: c.Peer, Commit: d.Commit.Digest(), Start: all[0].Start, End: all[0].End, Aggregator: a.cfg.Key.ID(), Shards: a.partly(d),
 			})))
 		}
 		select {
@@ -46,7 +46,7 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 			return ctx.Err()
 		case <-grace.C:
 		}
-		for i := range owed {
+		for _, i := range places {
 			if err := a.fetchReveal(ctx, source{d.Frozen, &d.Commit, d.Shards}, i, []protocol.PeerID{c.Peer}); err != nil {
 				return fmt.Errorf("%w: %w", errNotYet, err)
 			}
@@ -54,10 +54,10 @@ func (a *Aggregator) gather(ctx context.Context, d aggregate.DutyGather) error {
 	}
 }
 
-// collect returns the shards of a contribution that are here and check out. All of them open the same trace leaves.
+// collect returns the shards to be gathered that are here and check out. All of them open the same trace leaves.
 func (a *Aggregator) collect(d aggregate.DutyGather) ([]*protocol.Reveal, error) {
 	var all []*protocol.Reveal
-	for i := range a.spec.Codec.Owed(a.params, d.Shards) {
+	for _, i := range a.places(d) {
 		r, err := a.reveal(source{d.Frozen, &d.Commit, d.Shards}, i)
 		if err != nil {
 			return nil, err

@@ -105,6 +105,10 @@ func (a *Aggregator) do(ctx context.Context, d aggregate.Duty) error {
 		return a.gather(ctx, d)
 	case aggregate.DutyMerge:
 		return a.merge(ctx, d)
+	case aggregate.DutySums:
+		return a.sums(ctx, d)
+	case aggregate.DutyShard:
+		return a.mergeShard(ctx, d)
 	case aggregate.DutyDraw:
 		return a.draw(ctx, d)
 	case aggregate.DutyCheck:
@@ -128,6 +132,11 @@ func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
 	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), since, receipts) })
 	if refused != nil {
 		return fmt.Errorf("%w: %w", errNotYet, refused)
+	}
+	if len(d.Shards) > 0 {
+		if err := a.assemble(ctx, &s, d.Shards); err != nil {
+			return err
+		}
 	}
 	return a.propose(ctx, aggregate.CosignRecord(s, a.cosign(&s)))
 }
