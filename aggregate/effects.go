@@ -109,7 +109,8 @@ const (
 	EvidenceDoubleCertificate EvidenceKind = 2 // an aggregator signed two Certificates of one round; the first counts
 	EvidenceUndecided         EvidenceKind = 3 // a failed check was neither confirmed nor contradicted in time; the contribution stands
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
-	EvidenceDoubleShard       EvidenceKind = 5 // an aggregator signed two results for one shard of a round; the first counts
+	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
+	EvidenceDoubleShard       EvidenceKind = 6 // an aggregator signed two results for one shard of a round; the first counts
 )
 
 // String returns the kind in words.
@@ -121,6 +122,8 @@ func (k EvidenceKind) String() string {
 		return "double certificate"
 	case EvidenceUndecided:
 		return "undecided check"
+	case EvidenceDoubleStatement:
+		return "double statement"
 	case EvidenceUnchecked:
 		return "unchecked contribution"
 	case EvidenceDoubleShard:

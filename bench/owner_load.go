@@ -71,7 +71,7 @@ func ownerRow(q protocol.QuorumSpec, shardParams int) (Row, error) {
 		Case:  fmt.Sprintf("%d of %d sign, %d own each of %d shards", q.Threshold, q.Aggregators, owners, spec.Codec.Shards(mergeParams)),
 		Stats: &Stats{Value: mean / 1e6, Min: slices.Min(load) / 1e6, Max: slices.Max(load) / 1e6, Runs: 1},
 		Other: &Other{What: "all own everything", Stats: *exactly(total/1e6, 1)},
-		Note:  fmt.Sprintf("%.1f to %.1f MB by aggregator; merging one shard takes %.0f MB: its payloads, parameters, outer state and update",
+		Note: fmt.Sprintf("%.1f to %.1f MB by aggregator; merging one shard takes %.0f MB: its payloads, parameters, outer state and update",
 			slices.Min(load)/1e6, slices.Max(load)/1e6, float64(peak)/1e6),
 	}, nil
 }

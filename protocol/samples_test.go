@@ -119,6 +119,7 @@ func samples(t testing.TB) []sample {
 			Add: []Signed[Accept]{w.accept(DeriveKey(1, "agg4"))}, Remove: []PeerID{a.ID()}}),
 		bodyOf[NewCouncil](w.newCouncil(&w.chain[4], 1, w.council.Members[1:], 2)),
 		bodyOf[End](NewStatement(w.run, 1, w.chain[4].Digest(), End{Control: Hash("control")})),
+		plain("Contradiction", w.contradiction(w.chain[1], w.chain[2])),
 		signed("Attest to 2 shards", a, Attest{Run: w.run, Peer: p.ID(), Commit: w.commit.Digest(), Start: w.start, End: w.end, Aggregator: a.ID(), Shards: []uint32{0, 2}}),
 		signed("Partial", a, Partial{Run: w.run, RevealSet: w.chain[3].Digest(), Shard: 1, Sums: MerkleRoot(make([]byte, 16)), Aggregator: a.ID()}),
 		signed("ShardCertificate", a, ShardCertificate{Run: w.run, RevealSet: w.chain[3].Digest(), Shard: 1, Merge: MergeDigest([]Merged{{Peer: p.ID(), Weight: 0x3f800000}}),
