@@ -52,14 +52,14 @@ func (m *mergeInput) memory(peers int) (used, bound float64, err error) {
 		inputs += len(c.Payloads[0])
 	}
 	before := allocated()
-	if _, err := aggregate.ShardSums(&spec, len(theta), 0, in); err != nil {
+	if _, err := aggregate.ShardSums(context.Background(), &spec, len(theta), 0, in); err != nil {
 		return 0, 0, err
 	}
 	record := make([]protocol.Merged, len(in))
 	for i, c := range in {
 		record[i] = protocol.Merged{Peer: c.Peer, Weight: evenWeight}
 	}
-	if _, err := aggregate.MergeShard(&spec, len(theta), 0, theta, nil, in, record); err != nil {
+	if _, err := aggregate.MergeShard(context.Background(), &spec, len(theta), 0, theta, nil, in, record); err != nil {
 		return 0, 0, err
 	}
 	return float64(inputs) + allocated() - before, float64(inputs + 4*len(theta)), nil
