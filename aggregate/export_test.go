@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,7 @@ func MergeInParts(spec *protocol.RunSpec, theta, outer []float32, all []Contribu
 	f := newFold(spec, all)
 	for k := range shards {
 		in, members := own(k)
-		sums, err := ShardSums(spec, len(theta), k, in)
+		sums, err := ShardSums(context.Background(), spec, len(theta), k, in)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -49,7 +50,7 @@ func MergeInParts(spec *protocol.RunSpec, theta, outer []float32, all []Contribu
 	for k := range shards {
 		lo, hi := spec.Codec.Shard(len(t), k)
 		in, _ := own(k)
-		ok, err := MergeShard(spec, len(t), k, t[lo:hi], o[min(lo, len(o)):min(hi, len(o))], in, record)
+		ok, err := MergeShard(context.Background(), spec, len(t), k, t[lo:hi], o[min(lo, len(o)):min(hi, len(o))], in, record)
 		if err != nil {
 			return nil, nil, nil, err
 		}

@@ -2,12 +2,15 @@ package aggregate
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"drystone/internal/delta"
 	"drystone/protocol"
@@ -53,7 +56,16 @@ type Contribution struct {
 // A contribution whose payload does not decode, or whose norm is not finite, is left out: its weight is 0, its steps do
 // not count, and its recorded norm is NaN if there is none. If nobody is left, or the result is not finite, the state
 // carries over unchanged and every weight is 0.
+//
+// It uses all processors; how many shows in no bit. Beside its arguments and results it holds one shard of float32 values,
+// of a chunk those of all contributions for vector and coordinate rules, and inner products of 16 bytes for any two
+// contributions. Vector rules take time quadratic in their number: see delta.Codec.Products.
 func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error) {
+	return MergeContext(context.Background(), spec, theta, outer, contributions)
+}
+
+// MergeContext is Merge that ends with the error of ctx when ctx does.
+func MergeContext(ctx context.Context, spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error) {
 	codec, err := delta.New(spec.Codec)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("merge: %w", err)
@@ -64,12 +76,12 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	if err := checkContributions(spec, len(theta), contributions); err != nil {
 		return nil, nil, nil, err
 	}
-	norms := make([]float64, len(contributions))
-	for i, c := range contributions {
-		norms[i] = norm(spec, codec, len(theta), c)
+	norms, err := eachNorm(ctx, spec, codec, len(theta), contributions)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	clips := clip(spec, norms)
-	whole, err := wholeWeights(spec, codec, len(theta), contributions, clips)
+	whole, err := wholeWeights(ctx, spec, codec, len(theta), contributions, clips)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -77,7 +89,7 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
 	allFinite := true
 	for k := range spec.Codec.Shards(len(theta)) {
-		ok, err := mergeShard(spec, codec, k, nextTheta, nextOuter, contributions, clips, whole)
+		ok, err := mergeShard(ctx, spec, codec, k, nextTheta, nextOuter, contributions, clips, whole)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -96,7 +108,7 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 
 // mergeShard merges shard k of those who trained it into theta and the outer state, and reports whether the result is
 // finite. whole is what wholeWeights returned.
-func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer []float32, contributions []Contribution, clips []float64, whole []float32) (bool, error) {
+func mergeShard(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer []float32, contributions []Contribution, clips []float64, whole []float32) (bool, error) {
 	lo, hi := spec.Codec.Shard(len(theta), k)
 	var in []Contribution // with this shard alone
 	var inClips []float64
@@ -109,7 +121,7 @@ func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer [
 	weights := whole
 	if whole == nil {
 		var err error
-		if weights, err = shardWeights(spec, codec, hi-lo, in, inClips); err != nil {
+		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, inClips); err != nil {
 			return false, err
 		}
 	}
@@ -117,7 +129,7 @@ func mergeShard(spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer [
 		return true, nil
 	}
 	update := make([]float32, hi-lo)
-	if err := mergeUpdate(spec, codec, update, in, weights); err != nil {
+	if err := mergeUpdate(ctx, spec, codec, update, in, weights); err != nil {
 		return false, fmt.Errorf("merge shard %d: %w", k, err)
 	}
 	return applyUpdate(spec, theta, outer, lo, update), nil
@@ -143,15 +155,29 @@ func checkContributions(spec *protocol.RunSpec, params int, contributions []Cont
 	return nil
 }
 
+// eachNorm returns the norms of all contributions.
+func eachNorm(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution) ([]float64, error) {
+	norms := make([]float64, len(contributions))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(threads())
+	for i, c := range contributions {
+		g.Go(func() error {
+			norms[i] = norm(spec, codec, params, c)
+			return ctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("norms: %w", err)
+	}
+	return norms, nil
+}
+
 // norm returns the Euclidean norm of a decoded update, that of an update of a part as if the rest had the same root mean
 // square; NaN if a payload does not decode.
 func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution) float64 {
 	sum := 0.0
 	for i, payload := range c.Payloads {
 		lo, hi := spec.Codec.Shard(params, protocol.ShardAt(c.Shards, i))
-		if codec.Validate(payload, hi-lo) != nil {
-			return math.NaN()
-		}
 		s, err := codec.SumSquares(payload, hi-lo)
 		if err != nil {
 			return math.NaN()

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -29,7 +30,7 @@ func wholeGram(spec *protocol.RunSpec, in []Contribution) bool {
 
 // ShardSums returns the sums of one shard: contributions are those of the RevealSet, in their order, and have the payload
 // of this shard alone if they trained it, else none.
-func ShardSums(spec *protocol.RunSpec, params, shard int, contributions []Contribution) ([]byte, error) {
+func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, contributions []Contribution) ([]byte, error) {
 	codec, err := delta.New(spec.Codec)
 	if err != nil {
 		return nil, fmt.Errorf("sums of shard %d: %w", shard, err)
@@ -44,19 +45,15 @@ func ShardSums(spec *protocol.RunSpec, params, shard int, contributions []Contri
 	var at []int
 	for i, c := range in {
 		square := math.NaN()
-		if codec.Validate(c.Payloads[0], hi-lo) == nil {
-			if square, err = codec.SumSquares(c.Payloads[0], hi-lo); err != nil {
-				square = math.NaN()
-			} else {
-				good, at = append(good, c), append(at, i)
-			}
+		if x, err := codec.SumSquares(c.Payloads[0], hi-lo); err == nil {
+			square, good, at = x, append(good, c), append(at, i)
 		}
 		sums = binary.LittleEndian.AppendUint64(sums, math.Float64bits(square))
 	}
 	if !wholeGram(spec, contributions) {
 		return sums, nil
 	}
-	g, err := gram(codec, []int{hi - lo}, good)
+	g, err := gram(ctx, codec, []int{hi - lo}, good)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +187,7 @@ func (f *fold) weights(spec *protocol.RunSpec, contributions []Contribution, cli
 // MergeShard merges one shard in place: theta and outer are its parameters and its outer state, of which sgd has none.
 // contributions are as for ShardSums, record is that of the round before anything was found not to be finite. It reports
 // whether the result is finite; if not, theta and outer are as they were.
-func MergeShard(spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (bool, error) {
+func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (bool, error) {
 	codec, err := delta.New(spec.Codec)
 	if err != nil {
 		return false, fmt.Errorf("merge shard %d: %w", shard, err)
@@ -217,7 +214,7 @@ func MergeShard(spec *protocol.RunSpec, params, shard int, theta, outer []float3
 		}
 	}
 	if !wholeGram(spec, contributions) {
-		if weights, err = shardWeights(spec, codec, hi-lo, in, clips); err != nil {
+		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, clips); err != nil {
 			return false, err
 		}
 	}
@@ -225,7 +222,7 @@ func MergeShard(spec *protocol.RunSpec, params, shard int, theta, outer []float3
 		return true, nil
 	}
 	update := make([]float32, hi-lo)
-	if err := mergeUpdate(spec, codec, update, in, weights); err != nil {
+	if err := mergeUpdate(ctx, spec, codec, update, in, weights); err != nil {
 		return false, fmt.Errorf("merge shard %d: %w", shard, err)
 	}
 	return applyUpdate(spec, theta, outer, 0, update), nil

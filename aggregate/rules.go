@@ -1,8 +1,10 @@
 package aggregate
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"drystone/aggregate/robust"
@@ -12,18 +14,18 @@ import (
 
 // wholeWeights returns the weights that every shard shares: those of a vector rule if everyone trained all shards. It
 // returns nil if each shard has weights of its own, which shardWeights gives.
-func wholeWeights(spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution, clips []float64) ([]float32, error) {
+func wholeWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, params int, contributions []Contribution, clips []float64) ([]float32, error) {
 	partial := slices.ContainsFunc(contributions, func(c Contribution) bool { return len(c.Shards) > 0 })
 	if !spec.Aggregate.VectorRule() || partial {
 		return nil, nil
 	}
-	return vectorWeights(spec, codec, shardLengths(spec, params), contributions, clips)
+	return vectorWeights(ctx, spec, codec, shardLengths(spec, params), contributions, clips)
 }
 
 // shardWeights returns the weights of those who trained a shard of n parameters, of which alone they hold the payload.
-func shardWeights(spec *protocol.RunSpec, codec delta.Codec, n int, in []Contribution, clips []float64) ([]float32, error) {
+func shardWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, n int, in []Contribution, clips []float64) ([]float32, error) {
 	if spec.Aggregate.VectorRule() {
-		return vectorWeights(spec, codec, []int{n}, in, clips)
+		return vectorWeights(ctx, spec, codec, []int{n}, in, clips)
 	}
 	return recordWeights(spec, in, clips, nil), nil
 }
@@ -60,7 +62,7 @@ func alike(clips []float64) []float32 {
 // of the others' decoded values, rounded to float32. Their payloads are of shards of the given lengths, which with their
 // codec chunks are the shards and blocks of its fold. Where some trained only a part of the shards the rule sees each
 // shard by itself, and the norms that it caps are those within the shard.
-func vectorWeights(spec *protocol.RunSpec, codec delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
+func vectorWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
 	var in []Contribution
 	var at []int
 	for i, c := range contributions {
@@ -68,7 +70,7 @@ func vectorWeights(spec *protocol.RunSpec, codec delta.Codec, lengths []int, con
 			in, at = append(in, c), append(at, i)
 		}
 	}
-	g, err := gram(codec, lengths, in)
+	g, err := gram(ctx, codec, lengths, in)
 	if err != nil {
 		return nil, err
 	}
@@ -101,26 +103,29 @@ func stepsOf(contributions []Contribution) []uint32 {
 }
 
 // gram returns the inner products of contributions whose payloads are of shards of the given lengths and passed Validate.
-func gram(codec delta.Codec, lengths []int, contributions []Contribution) (*robust.Gram, error) {
+func gram(ctx context.Context, codec delta.Codec, lengths []int, contributions []Contribution) (*robust.Gram, error) {
 	g := robust.NewGram(len(contributions))
 	payloads := make([][]byte, len(contributions))
 	for k, n := range lengths {
 		for i, c := range contributions {
 			payloads[i] = c.Payloads[k]
 		}
-		shard := robust.NewGram(len(contributions))
-		if err := eachChunk(codec, n, payloads, func(_ int, rows []robust.Row) { shard.AddBlock(rows) }); err != nil {
+		products, err := codec.Products(ctx, threads(), payloads, n)
+		if err != nil {
 			return nil, fmt.Errorf("inner products of shard %d: %w", k, err)
 		}
-		g.Add(shard)
+		g.Add(robust.GramOf(len(contributions), products))
 	}
 	return g, nil
 }
 
+// threads is how many a merge may use; no bit of it shows them.
+func threads() int { return runtime.GOMAXPROCS(0) }
+
 // eachChunk decodes one codec chunk of every payload of n parameters after the other, and calls visit with the place of
 // its first parameter and the chunk of each, whose memory is its own again afterwards.
-func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows []robust.Row)) error {
-	readers, rows := make([]*delta.Reader, len(payloads)), make([]robust.Row, len(payloads))
+func eachChunk(ctx context.Context, codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows [][]float32)) error {
+	readers, rows := make([]*delta.Reader, len(payloads)), make([][]float32, len(payloads))
 	for i, p := range payloads {
 		var err error
 		if readers[i], err = codec.Reader(p, n); err != nil {
@@ -128,9 +133,12 @@ func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, r
 		}
 	}
 	for chunk := range delta.Chunks(n) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for i, r := range readers {
 			var err error
-			if rows[i].At, rows[i].Values, err = r.Next(); err != nil {
+			if _, rows[i], err = r.Next(); err != nil { // all values: RunSpec.Validate admits no other codec
 				return err
 			}
 		}
@@ -142,27 +150,24 @@ func eachChunk(codec delta.Codec, n int, payloads [][]byte, visit func(lo int, r
 // mergeUpdate sets update, which holds as many zeros as the shard has parameters, to the merge of those contributions that
 // have a weight, of whom it takes the first payload: the sum by weight, or for a coordinate rule what robust.MergeTrimmed
 // or robust.MergeMedian makes of the decoded values, whatever the weights are.
-func mergeUpdate(spec *protocol.RunSpec, codec delta.Codec, update []float32, in []Contribution, weights []float32) error {
-	var payloads [][]byte
+func mergeUpdate(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, update []float32, in []Contribution, weights []float32) error {
+	payloads := make([][]byte, len(in))
 	for i, c := range in {
-		switch {
-		case weights[i] == 0:
-		case spec.Aggregate.CoordinateRule():
-			payloads = append(payloads, c.Payloads[0])
-		default:
-			if err := codec.AddTo(update, weights[i], c.Payloads[0]); err != nil {
-				return fmt.Errorf("%s: %w", c.Peer.Short(), err)
-			}
+		payloads[i] = c.Payloads[0]
+	}
+	if !spec.Aggregate.CoordinateRule() {
+		return codec.AddAll(ctx, threads(), update, weights, payloads)
+	}
+	used := payloads[:0]
+	for i, p := range payloads {
+		if weights[i] != 0 {
+			used = append(used, p)
 		}
 	}
-	if len(payloads) == 0 {
+	if len(used) == 0 {
 		return nil
 	}
-	values := make([][]float32, len(payloads))
-	return eachChunk(codec, len(update), payloads, func(lo int, rows []robust.Row) {
-		for i, r := range rows {
-			values[i] = r.Values // all of them: RunSpec.Validate admits no other codec
-		}
+	return eachChunk(ctx, codec, len(update), used, func(lo int, values [][]float32) {
 		out := update[lo:][:len(values[0])]
 		if spec.Aggregate.Rule == robust.Median {
 			robust.MergeMedian(out, values)

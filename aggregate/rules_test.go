@@ -114,6 +114,16 @@ var (
 	sparseCodec = protocol.CodecSpec{Up: "sparse", TopK: 64, ValueBits: 2, Decay: 0.95, ShardParams: 4096}
 )
 
+// laneDot is the inner product of one chunk as package delta defines it.
+func laneDot(x, y []float32) float64 {
+	var lane [8]float64
+	for p := range x {
+		product := float64(x[p]) * float64(y[p])
+		lane[p%8] += product
+	}
+	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+}
+
 // What Merge does with a vector rule is what package robust says of the decoded vectors: the weights rounded, then the
 // fold of fma in order of peers, which the record lets anyone repeat.
 func TestVectorRulesInMerge(t *testing.T) {
@@ -136,11 +146,14 @@ func TestVectorRulesInMerge(t *testing.T) {
 				g := robust.NewGram(11)
 				in := slices.Delete(slices.Clone(w.updates), 5, 6)
 				for lo := 0; lo < ruleParams; lo += 4096 {
-					var rows []robust.Row
-					for _, u := range in {
-						rows = append(rows, robust.Row{Values: u[lo:min(lo+4096, ruleParams)]})
+					hi := min(lo+4096, ruleParams)
+					var products []float64
+					for _, x := range in {
+						for _, y := range in {
+							products = append(products, laneDot(x[lo:hi], y[lo:hi]))
+						}
 					}
-					g.AddBlock(rows)
+					g.Add(robust.GramOf(11, products))
 				}
 				steps := slices.Repeat([]uint32{w.spec.Train.Steps}, 11)
 				steps[4] = 1

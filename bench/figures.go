@@ -30,6 +30,7 @@ var figures = []Figure{
 	codecThroughput,
 	mergeThroughput,
 	mergeRobust,
+	mergeMemory,
 	ownerLoad,
 	attackTable,
 	failover,

@@ -190,7 +190,7 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		}
 		contributions = append(contributions, c)
 	}
-	theta, outer, record, err := aggregate.Merge(a.spec, theta, outer, contributions)
+	theta, outer, record, err := aggregate.MergeContext(ctx, a.spec, theta, outer, contributions)
 	if err != nil {
 		return fmt.Errorf("merge of round %d: %w", d.Round, err)
 	}

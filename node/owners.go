@@ -46,7 +46,7 @@ func (a *Aggregator) sums(ctx context.Context, d aggregate.DutySums) error {
 	if err != nil {
 		return err
 	}
-	sums, err := aggregate.ShardSums(a.spec, a.params, int(d.Shard), in)
+	sums, err := aggregate.ShardSums(ctx, a.spec, a.params, int(d.Shard), in)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (a *Aggregator) mergeShard(ctx context.Context, d aggregate.DutyShard) erro
 	if len(outer) > 0 {
 		outer = outer[lo:hi]
 	}
-	finite, err := aggregate.MergeShard(a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
+	finite, err := aggregate.MergeShard(ctx, a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
 	if err != nil {
 		return fmt.Errorf("merge of round %d: %w", d.Round, err)
 	}

@@ -2,8 +2,8 @@
 // rules see n vectors through their inner products alone and answer with n weights, so a merge is the sum of w_i u_i and
 // its public record is n numbers. The coordinate rules see n values at a time.
 //
-//	g := robust.NewGram(n)
-//	g.AddBlock(rows)                      // up to 4096 parameters of every vector, block after block
+//	g := robust.GramOf(n, products)       // delta.Codec.Products of one shard
+//	g.Add(other)                          // and of the next
 //	w := robust.Weights(g, steps, params) // n weights, none negative, of a sum of at most 1 (but for rounding)
 //
 // Everything is a pure function of its arguments with one result, to the bit, on every machine: additions, products,
@@ -11,10 +11,7 @@
 //
 // # Order
 //
-//	dot(x, y) of a block    lane l of 8 folds float64(x[p])*float64(y[p]) for p = l, l+8, ... ascending from +0;
-//	                        then l += l+4 (l < 4), l += l+2 (l < 2), l += l+1. A product of two float32 is exact in
-//	                        float64, and one of zero changes no lane, so a sparse block may skip what is not there
-//	g_ij                    the blocks of a shard ascending from +0; the shards' sums ascending from +0
+//	g_ij                    the shards' sums ascending from +0; within a shard as package delta says
 //	|x_i - x_j|^2           max(0, (g_ii + g_jj) - 2 g_ij)
 //	any other sum           ascending by index from +0
 //

@@ -4,43 +4,11 @@ import (
 	"math"
 	"slices"
 	"testing"
-
-	"pgregory.net/rapid"
 )
 
-// The inner products are those of the definition in the package comment, written another way: lanes as strided sums, and
-// sums of zeros included.
-func TestGramFollowsItsDefinition(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.SampledFrom([]int{1, 7, 8, 9, Block - 3, Block, Block + 1, 2*Block + 50}).Draw(t, "params")
-		seed := rapid.Uint64().Draw(t, "seed")
-		rows := make([][]float32, 7)
-		for i := range rows {
-			keep := rapid.SampledFrom([]uint64{1, 2, 30, 1000}).Draw(t, "one in")
-			rows[i] = make([]float32, n)
-			for j := range rows[i] {
-				seed = seed*6364136223846793005 + 1442695040888963407
-				if (seed>>40)%keep == 0 {
-					rows[i][j] = float32(int32(seed>>32)) / 3
-				} else if seed>>63 == 1 {
-					rows[i][j] = float32(math.Copysign(0, -1))
-				}
-			}
-		}
-		g := gramOf(rows)
-		for i := range rows {
-			for j := range rows {
-				if want := definition(rows[i], rows[j]); math.Float64bits(g.At(i, j)) != math.Float64bits(want) {
-					t.Fatalf("product of %d and %d is %x, want %x", i, j, g.At(i, j), want)
-				}
-			}
-		}
-	})
-}
-
 func definition(x, y []float32) (total float64) {
-	for lo := 0; lo < len(x); lo += Block {
-		hi := min(lo+Block, len(x))
+	for lo := 0; lo < len(x); lo += block {
+		hi := min(lo+block, len(x))
 		var lane []float64
 		for l := range 8 {
 			sum := 0.0
@@ -66,7 +34,7 @@ func definition(x, y []float32) (total float64) {
 // Equal vectors have no distance at all, whatever their length, and vectors one unit in the last place apart have the one
 // that they have: float32 would give anything.
 func TestDistanceOfNearlyEqual(t *testing.T) {
-	x := make([]float32, 3*Block+5)
+	x := make([]float32, 3*block+5)
 	for j := range x {
 		x[j] = 1 + float32(j%97)/97
 	}
@@ -87,27 +55,5 @@ func TestGramAdds(t *testing.T) {
 	part.Add(gramOf([][]float32{x[1:], y[1:]}))
 	if !slices.Equal(whole.g, part.g) || whole.At(0, 1) != 12 {
 		t.Errorf("parts sum to %v, want %v", part.g, whole.g)
-	}
-}
-
-func BenchmarkGram(b *testing.B) {
-	for _, keep := range []int{1, 64} {
-		b.Run(map[int]string{1: "dense", 64: "one in 64"}[keep], func(b *testing.B) {
-			rows := make([]Row, 16)
-			for i := range rows {
-				rows[i].Values = make([]float32, Block)
-				for j := i; j < Block; j += keep {
-					rows[i].Values[j] = float32(j + 1)
-				}
-				if keep > 1 {
-					rows[i] = places(rows[i])
-				}
-			}
-			g := NewGram(len(rows))
-			for b.Loop() {
-				g.AddBlock(rows)
-			}
-			b.ReportMetric(float64(len(rows)*Block)*float64(b.N)/b.Elapsed().Seconds(), "values/s")
-		})
 	}
 }

@@ -7,32 +7,20 @@ import (
 	"pgregory.net/rapid"
 )
 
+// block is how many parameters package delta folds at once.
+const block = 4096
+
 // gramOf is the Gram matrix of whole vectors in one shard.
 func gramOf(rows [][]float32) *Gram {
-	g := NewGram(len(rows))
-	for lo := 0; lo < len(rows[0]); lo += Block {
-		var block []Row
-		for i, r := range rows {
-			row := Row{Values: r[lo:min(lo+Block, len(r))]}
-			if (i+lo/Block)%3 != 0 {
-				row = places(row)
-			}
-			block = append(block, row)
-		}
-		g.AddBlock(block)
-	}
-	return g
-}
-
-// places is the same row with the places of what is not zero.
-func places(row Row) Row {
-	out := Row{At: []uint16{}}
-	for p, x := range row.Values {
-		if x != 0 {
-			out.At, out.Values = append(out.At, uint16(p)), append(out.Values, x)
+	n := len(rows)
+	products := make([]float64, n*n)
+	for i, x := range rows {
+		for j, y := range rows[:i+1] {
+			products[i*n+j] = definition(x, y)
+			products[j*n+i] = products[i*n+j]
 		}
 	}
-	return out
+	return GramOf(n, products)
 }
 
 func equalSteps(n int) []uint32 {

@@ -38,21 +38,25 @@ func (c Codec) AddTo(acc []float32, w float32, payload []byte) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	return c.cut(payload, len(acc), func(i, params int, chunk []byte) error {
-		out := acc[i*ChunkParams:][:params]
-		if c.form == dense {
-			c.vec.fma(out, chunk, w)
-			return nil
-		}
-		e, err := c.unpack(s, chunk, params)
-		if err != nil {
-			return err
-		}
-		if c.form == masked {
-			e.at = c.mask(s, i, params)
-		}
-		e.addTo(s, c.vec, out, w, unit(e.scale, c.bits))
-		return nil
+		return c.addChunk(s, acc[i*ChunkParams:][:params], w, i, chunk)
 	})
+}
+
+// addChunk adds w times chunk i to acc, which is as long.
+func (c Codec) addChunk(s *scratch, acc []float32, w float32, i int, chunk []byte) error {
+	if c.form == dense {
+		c.vec.fma(acc, chunk, w)
+		return nil
+	}
+	e, err := c.unpack(s, chunk, len(acc))
+	if err != nil {
+		return err
+	}
+	if c.form == masked {
+		e.at = c.mask(s, i, len(acc))
+	}
+	e.addTo(s, c.vec, acc, w, unit(e.scale, c.bits))
+	return nil
 }
 
 // Decode sets out to the values of a payload, +0 where it has none. Errors are those of AddTo.
@@ -61,18 +65,17 @@ func (c Codec) Decode(out []float32, payload []byte) error {
 	return c.AddTo(out, 1, payload)
 }
 
-// SumSquares returns the sum of the squares of the decoded payload, in float64. Each square is exact; they are folded
-// from +0 in order of index within each chunk, and the chunks' results in order from +0. It needs no mask. See AddTo for
-// unvalidated payloads.
+// SumSquares validates as Validate does and returns the sum of the squares of the decoded payload, in float64. Each square
+// is exact; they are folded from +0 in order of index within each chunk, and the chunks' results in order from +0. It
+// needs no mask.
 func (c Codec) SumSquares(payload []byte, n int) (float64, error) {
+	if c.form == dense {
+		return c.squaresDense(payload, n)
+	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	var total float64
 	err := c.cut(payload, n, func(_, params int, chunk []byte) error {
-		if c.form == dense {
-			total += squaresDense(chunk)
-			return nil
-		}
 		e, err := c.unpack(s, chunk, params)
 		if err != nil {
 			return err

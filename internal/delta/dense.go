@@ -42,14 +42,39 @@ func checkDense(chunk []byte) error {
 	return nil
 }
 
-// squaresDense folds the squares from +0 in order of index.
-func squaresDense(chunk []byte) float64 {
-	var sum float64
-	for j := range len(chunk) / 4 {
-		v := float64(denseAt(chunk, j))
-		sum += float64(v * v)
+// squaresDense is SumSquares. It adds four chunks' squares side by side, since those of one wait for one another. No
+// square of a float32 overflows float64, so that a sum is finite exactly if all values are.
+func (c Codec) squaresDense(payload []byte, n int) (total float64, err error) {
+	const width = 4 * ChunkParams
+	if n < 0 || n > math.MaxInt/8 || len(payload) != 4*n {
+		return 0, fmt.Errorf("%w: payload of %d bytes does not encode %d parameters", ErrLength, len(payload), n)
 	}
-	return sum
+	rest := payload
+	for ; len(rest) >= 4*width; rest = rest[4*width:] {
+		var s0, s1, s2, s3 float64
+		for j := range ChunkParams {
+			v0, v1 := float64(denseAt(rest, j)), float64(denseAt(rest, j+ChunkParams))
+			v2, v3 := float64(denseAt(rest, j+2*ChunkParams)), float64(denseAt(rest, j+3*ChunkParams))
+			s0 += float64(v0 * v0)
+			s1 += float64(v1 * v1)
+			s2 += float64(v2 * v2)
+			s3 += float64(v3 * v3)
+		}
+		total = (((total + s0) + s1) + s2) + s3
+	}
+	for len(rest) > 0 {
+		chunk, sum := rest[:min(width, len(rest))], 0.0
+		for j := range len(chunk) / 4 {
+			v := float64(denseAt(chunk, j))
+			sum += float64(v * v)
+		}
+		total += sum
+		rest = rest[len(chunk):]
+	}
+	if !(total <= math.MaxFloat64) {
+		return 0, c.Validate(payload, n)
+	}
+	return total, nil
 }
 
 func denseAt(chunk []byte, j int) float32 {

@@ -89,6 +89,18 @@
 // keeps both magnitudes exact in every format; TestScaleIsNearlyBest compares the scale that 4 rounds find with the best
 // of all scales, for k of 64 and more. Error feedback makes up for the rest.
 //
+// # Inner products
+//
+// Merge rules see payloads through the inner products of their decoded values, in float64 (Codec.Products):
+//
+//	dot(x, y) of a chunk    lane l of 8 folds float64(x[p])*float64(y[p]) for p = l, l+8, ... ascending from +0;
+//	                        then l += l+4 (l < 4), l += l+2 (l < 2), l += l+1
+//	of a shard              its chunks ascending from +0
+//
+// A product of two float32 is exact in float64. So is a chunk's sum in every form but dense: levels are whole numbers of 8
+// bits and units have 11, so that any 4096 products of one pair add up within 48 bits. There a kernel may take whole
+// numbers, in any order, and skip what is not there.
+//
 // # Masks
 //
 // A masked payload holds values only, all peers' at the same indices, for merge rules that compare or add coordinates
@@ -106,7 +118,7 @@
 // # Code paths
 //
 // The Go code is the law. On amd64 kernels for AVX2 and AVX-512 (vec.go, asm/) return its bits: accumulation, the search
-// for the k-th value, levels, whole vectors. Which path a Codec takes is chosen as in internal/exact, by DRYSTONE_CPU or
+// for the k-th value, levels, whole vectors, inner products. Which path a Codec takes is chosen as in internal/exact, by DRYSTONE_CPU or
 // the processor.
 //
 // # Guarantees

@@ -28,6 +28,9 @@ func avx2Levels(level *byte, x *float32, n int, unit float32, limit float32)
 // avx2AddLevels sets y = fma(w, level*unit, y).
 func avx2AddLevels(y *float32, level *byte, n int, unit float32, w float32)
 
+// avx2FloatDots stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.
+func avx2FloatDots(out *float64, x *float32, y *float32, stride int, n int)
+
 // avx512Accumulate sets after = fma(decay, before, u) and returns the largest magnitude bits.
 func avx512Accumulate(after *float32, before *float32, u *float32, n int, decay float32) uint32
 
@@ -51,3 +54,9 @@ func avx512Levels(level *byte, x *float32, n int, unit float32, limit float32)
 
 // avx512AddLevels sets y = fma(w, level*unit, y).
 func avx512AddLevels(y *float32, level *byte, n int, unit float32, w float32)
+
+// avx512FloatDots stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.
+func avx512FloatDots(out *float64, x *float32, y *float32, stride int, n int)
+
+// avx2LevelDots stores 8 parts of the products of 2 rows of x and 4 of y, stride bytes apart.
+func avx2LevelDots(out *int32, x *byte, y *byte, stride int, n int)

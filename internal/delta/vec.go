@@ -18,6 +18,8 @@ type vector struct {
 	fmaBlocks        func(y *float32, x *byte, n int, w float32)
 	levelBlocks      func(level *byte, x *float32, n int, unit, limit float32)
 	addBlocks        func(y *float32, level *byte, n int, unit, w float32)
+	floatDots        func(out *float64, x, y *float32, stride, n int)
+	levelDots        func(out *int32, x, y *byte, stride, n int)
 }
 
 // block is the number of elements that a kernel takes at a time.

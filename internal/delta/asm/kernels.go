@@ -176,3 +176,102 @@ func genAddLevels(s *isa) {
 	}, floats(y), pointer{level, 16})
 	ret()
 }
+
+// tile is how many rows of x and of y the kernels below multiply with one another at once.
+const (
+	tileX = 2
+	tileY = 4
+)
+
+// rows returns pointers to the rows of a tile that lie stride bytes apart.
+func rows(p, stride GPVirtual, n int) (rows []pointer) {
+	for i := range n {
+		r := p
+		if i > 0 {
+			r = GP64()
+			MOVQ(rows[i-1].reg, r)
+			ADDQ(stride, r)
+		}
+		rows = append(rows, pointer{reg: r})
+	}
+	return rows
+}
+
+// genFloatDots folds lane l of 8 over the elements l, l+8, ... of two rows. AVX2 does four lanes, then the other four.
+func genFloatDots(s *isa) {
+	s.text("FloatDots", "func(out *float64, x, y *float32, stride, n int)",
+		"stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.")
+	out, x, y, stride, count := load64("out"), load64("x"), load64("y"), load64("stride"), load64("n")
+	SHLQ(Imm(6), count) // bytes
+	all := append(rows(x, stride, tileX), rows(y, stride, tileY)...)
+	load := func(p pointer, off GPVirtual, disp int) VecVirtual {
+		v := s.vec()
+		VCVTPS2PD(Mem{Base: p.reg, Index: off, Scale: 1, Disp: disp}, v)
+		return v
+	}
+	for part := range 16 / s.lanes {
+		var sum [tileX * tileY]VecVirtual
+		for i := range sum {
+			sum[i] = s.zero()
+		}
+		off := GP64()
+		XORQ(off, off)
+		label := []string{"low", "high"}[part]
+		Label(label)
+		for half := range 2 {
+			disp := 32*half + 16*part
+			a := []VecVirtual{load(all[0], off, disp), load(all[1], off, disp)}
+			for j := range tileY {
+				b := load(all[tileX+j], off, disp)
+				for i := range tileX {
+					VFMADD231PD(a[i], b, sum[i*tileY+j])
+				}
+			}
+		}
+		ADDQ(Imm(64), off)
+		CMPQ(off, count)
+		JB(LabelRef(label))
+		for i, v := range sum {
+			VMOVUPD(v, at(out, 64*i+32*part))
+		}
+	}
+	ret()
+}
+
+// genLevelDots adds products of levels as int32, in no order that shows.
+func genLevelDots() {
+	s := avx2
+	s.text("LevelDots", "func(out *int32, x, y *byte, stride, n int)",
+		"stores 8 parts of the products of 2 rows of x and 4 of y, stride bytes apart.")
+	out, x, y, stride, count := load64("out"), load64("x"), load64("y"), load64("stride"), load64("n")
+	SHLQ(Imm(4), count) // bytes
+	all := append(rows(x, stride, tileX), rows(y, stride, tileY)...)
+	var sum [tileX * tileY]VecVirtual
+	for i := range sum {
+		sum[i] = s.zero()
+	}
+	off := GP64()
+	XORQ(off, off)
+	load := func(p pointer) VecVirtual {
+		v := s.vec()
+		VPMOVSXBW(Mem{Base: p.reg, Index: off, Scale: 1}, v)
+		return v
+	}
+	Label("loop")
+	a := []VecVirtual{load(all[0]), load(all[1])}
+	for j := range tileY {
+		b := load(all[tileX+j])
+		for i := range tileX {
+			t := s.vec()
+			VPMADDWD(a[i], b, t)
+			VPADDD(t, sum[i*tileY+j], sum[i*tileY+j])
+		}
+	}
+	ADDQ(Imm(16), off)
+	CMPQ(off, count)
+	JB(LabelRef("loop"))
+	for i, v := range sum {
+		VMOVDQU(v, at(out, 32*i))
+	}
+	ret()
+}

@@ -19,6 +19,8 @@ func main() {
 		genFMA(s)
 		genLevels(s)
 		genAddLevels(s)
+		genFloatDots(s)
 	}
+	genLevelDots()
 	Generate()
 }
