@@ -94,7 +94,7 @@ func reachOptions(cfg Config, source autorelay.PeerSource, trace holepunch.Event
 	resources := relay.Resources{
 		Limit: &relay.RelayLimit{Duration: relayTime, Data: relayBytes}, ReservationTTL: time.Hour,
 		MaxReservations: relayPlaces, MaxCircuits: relayCircuits, BufferSize: 16 << 10,
-		MaxReservationsPerIP: relayPlacesPerIP, MaxReservationsPerASN: relayPlaces, MaxReservationsPerPeer: 1,
+		MaxReservationsPerIP: relayPlacesPerIP, MaxReservationsPerASN: relayPlaces,
 	}
 	opts = append(opts, libp2p.EnableRelayService(relay.WithResources(resources))) // runs while the host is public
 	if cfg.Reach != ReachPrivate && !cfg.simulated() {                             // a simulated network has no second socket to dial back from

@@ -36,13 +36,7 @@ type process struct {
 	changed chan struct{} // closed and replaced at every line
 }
 
-// start runs drystone with its home in dir.
-func start(t *testing.T, name, home string, args ...string) *process {
-	t.Helper()
-	return startIn(t, nil, name, home, args...)
-}
-
-// startIn is start behind a command that runs another, such as one that enters a network namespace.
+// startIn runs drystone with its home in dir, behind a command that runs another, such as one that enters a network namespace.
 func startIn(t *testing.T, prefix []string, name, home string, args ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
