@@ -54,7 +54,7 @@ func (m *Machine) sensible(c *protocol.Control) error {
 	case underWay && m.s.Round+1 >= m.rounds():
 		return refuse(ErrLate, "%s: round %d, the last, is under way", c.Action, m.s.Round)
 	case c.Action == protocol.ActionPause && o.Pause != nil:
-		return refuse(ErrDuplicate, "pause: the run is paused by control %d", o.Pause.Body.Nonce)
+		return refuse(ErrLate, "pause: the run is paused already, by control %d", o.Pause.Body.Nonce)
 	case c.Action == protocol.ActionResume && o.Pause == nil:
 		return refuse(ErrLate, "resume: the run is not paused")
 	case !c.Action.Membership():
@@ -79,7 +79,7 @@ func (m *Machine) sensibleChange(c *protocol.Control) error {
 	for i := range c.Add {
 		a := &c.Add[i].Body.Aggregator
 		if _, ok := m.council.Member(a.ID); ok {
-			return refuse(ErrDuplicate, "%s: %s is an aggregator", c.Action, a.ID.Short())
+			return refuse(ErrLate, "%s: %s is an aggregator already", c.Action, a.ID.Short())
 		}
 		if m.cfg.VerifyPossession != nil {
 			if err := m.cfg.VerifyPossession(a.BLS, a.Proof); err != nil {

@@ -42,8 +42,8 @@ func (m *Machine) Restore(snapshot []byte) error {
 	if s.Version != stateVersion {
 		return fmt.Errorf("restore aggregate state: version %d, this program reads %d", s.Version, stateVersion)
 	}
-	if s.Phase > PhaseFinished || (s.Phase == PhaseChanging) != (s.Turn != nil) || (s.Phase == PhaseNew) != (s.Genesis == nil) {
-		return fmt.Errorf("restore aggregate state: phase %s without what belongs to it", s.Phase)
+	if err := s.coherent(); err != nil {
+		return fmt.Errorf("restore aggregate state: %w", err)
 	}
 	if _, err := rangeFactory.NewRange(0, s.Log.Size, s.Log.Hashes); err != nil {
 		return fmt.Errorf("restore aggregate state: transparency log: %w", err)
@@ -61,5 +61,28 @@ func (m *Machine) Restore(snapshot []byte) error {
 		}
 	}
 	*m = fresh
+	return nil
+}
+
+// signing says which statement is under signature in a phase.
+var signing = map[Phase]protocol.Kind{PhaseChanging: protocol.KindCouncil, PhaseOpening: protocol.KindOpen, PhaseFreezing: protocol.KindFreeze,
+	PhaseRevealing: protocol.KindRevealSet, PhaseMerge: protocol.KindCertificate, PhaseEnding: protocol.KindEnd}
+
+// coherent checks that the phase has what its transitions take for granted.
+func (s *state) coherent() error {
+	if s.Phase > PhaseFinished || (s.Phase == PhaseChanging) != (s.Turn != nil) || (s.Phase == PhaseNew) != (s.Genesis == nil) {
+		return fmt.Errorf("phase %s without what belongs to it", s.Phase)
+	}
+	for i := range s.Ballots {
+		st := &s.Ballots[i].Statement
+		if st.Kind != signing[s.Phase] {
+			return fmt.Errorf("%s under signature in phase %s", st.Kind, s.Phase)
+		}
+		if st.Kind == protocol.KindCouncil {
+			if _, err := protocol.DecodeBody[protocol.NewCouncil](st); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

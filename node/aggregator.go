@@ -43,6 +43,8 @@ type Aggregator struct {
 	closeOnce      sync.Once
 	closeErr       error
 
+	observers observers
+
 	mu       sync.Mutex
 	busy     map[string]bool              // duties under way, by key
 	done     map[string]bool              // duties done that the state machine still names, by key
@@ -93,6 +95,11 @@ func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, sp
 	if cfg.Key.ID() == a.spec.Founder {
 		if a.bank, err = openBank(ctx, &a.member); err != nil {
 			return err
+		}
+	}
+	if a.history.length() == 0 && a.bank == nil { // the run may be under way without this aggregator
+		if err := a.catchUp(ctx, a.entrances(link)); err != nil {
+			cfg.Log.Debug("no Genesis yet", "err", err)
 		}
 	}
 	if a.history.length() == 0 {
@@ -151,7 +158,7 @@ func (a *Aggregator) takePart() error {
 	}
 	a.replica, err = replica.Open(replica.Config{
 		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: founders, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
-		Council: a.certifiedCouncil,
+		Council: a.certifiedCouncil, Observers: func() []protocol.PeerID { return a.observers.list(time.Now()) },
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
@@ -168,6 +175,8 @@ func (a *Aggregator) takePart() error {
 	}
 	close(a.ready)
 	a.serve()
+	a.serveControl()
+	a.serveObserve()
 	a.serveOpenings()
 	a.serveLeaves()
 	consume()
@@ -179,6 +188,7 @@ func (a *Aggregator) takePart() error {
 		}
 	})
 	a.spawn(a.work)
+	a.spawn(a.observe)
 	a.spawn(a.completeLog)
 	a.spawn(func(ctx context.Context) {
 		select {

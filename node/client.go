@@ -74,6 +74,12 @@ func (c *Client) Genesis() *protocol.Genesis {
 	return g
 }
 
+// Council returns who signed for the run when the client connected.
+func (c *Client) Council() *protocol.Council {
+	council, _ := c.history.rules()
+	return council
+}
+
 // Rounds returns the number of rounds certified when the client connected.
 func (c *Client) Rounds() uint32 { return c.history.rounds() }
 

@@ -84,6 +84,8 @@ type Event struct {
 	Loss  float64         // EventStep, EventTrained: training loss, in nats per token or as the family has it
 	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventCommitted), epoch (EventSettled)
 	Text  string          // one line for people
+	// Application is what the founder needs to take this aggregator in (EventOutside); see ParseApplication.
+	Application string
 }
 
 // EventKind says what happened.
@@ -107,6 +109,8 @@ const (
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
 	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
 	EventEnd       EventKind = "end"       // the founder stopped the run
+	EventPaused    EventKind = "paused"    // the founder paused the run, or it goes on
+	EventOutside   EventKind = "outside"   // an aggregator that the council does not have reads along
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
 	EventSplit     EventKind = "split"     // the network looks split or this machine cut off, or that is over

@@ -41,7 +41,7 @@ func (a *Aggregator) work(ctx context.Context) {
 		}
 		if phase == aggregate.PhaseFinished && (a.bank == nil || a.onChain(latest)) {
 			a.finishOnce.Do(func() {
-				a.emit(Event{Kind: EventFinished, Round: a.spec.Train.Rounds, Text: "the run is finished"})
+				a.emit(Event{Kind: EventFinished, Round: a.view().Total, Text: "the run is finished"})
 				close(a.finished)
 			})
 		}

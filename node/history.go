@@ -190,7 +190,7 @@ func (h *history) rival(st *protocol.Statement, s *protocol.SignedStatement) err
 			if r.council.Verify(s) != nil {
 				return nil
 			}
-			return fmt.Errorf("%s of round %d: %w", st.Kind, st.Round, errForked)
+			return h.forked(h.chain[at], s)
 		}
 	}
 	return nil

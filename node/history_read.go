@@ -75,6 +75,17 @@ func (h *history) councilChanges() []protocol.SignedStatement {
 	return out
 }
 
+// underWay reports whether the chain ends within a round.
+func (h *history) underWay() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.chain) == 0 {
+		return false
+	}
+	k := h.chain[len(h.chain)-1].Statement.Kind
+	return k == protocol.KindOpen || k == protocol.KindFreeze || k == protocol.KindRevealSet
+}
+
 // ended reports whether the chain is over by an End.
 func (h *history) ended() bool {
 	h.mu.Lock()

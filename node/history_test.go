@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -130,9 +132,36 @@ func TestHistoryRefuses(t *testing.T) {
 		"another Open of a round":                {8, signedBy(late, next[1:]...), errForked},
 		"another Open of a round by the old set": {8, signedBy(late, old[:3]...), nil},
 	} {
-		added, err := fill(tt.have).add(tt.s)
+		h := fill(tt.have)
+		added, err := h.add(tt.s)
 		if added || !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, %v, want %v", name, added, err, tt.want)
+		}
+		kept, _ := filepath.Glob(filepath.Join(h.dir, "evidence", "*.cbor"))
+		if tt.want != errForked {
+			if len(kept) > 0 {
+				t.Errorf("%s: evidence %v", name, kept)
+			}
+			continue
+		}
+		if len(kept) < 2 { // two quorums of 3 of 4 share at least two
+			t.Errorf("%s: %d files of evidence", name, len(kept))
+		}
+		for _, path := range kept {
+			var x protocol.Contradiction
+			data, err := os.ReadFile(path)
+			if err == nil {
+				err = protocol.Decode(data, 2*protocol.MaxMessage, &x)
+			}
+			if err == nil {
+				err = x.Verify(c.run)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := openHistory(h.dir, &c.spec, c.run); err != nil {
+			t.Errorf("%s: the history beside the evidence: %v", name, err)
 		}
 	}
 }

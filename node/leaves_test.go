@@ -49,7 +49,9 @@ func TestLeavesAreFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.mu.Lock() // duties that used the old one are done
 	a.tlog, a.index = part, index
+	a.mu.Unlock()
 	a.lackLeaves()
 	select {
 	case <-caught:

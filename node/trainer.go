@@ -89,6 +89,7 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return convicted(s)
 	}
 	t.spawn(t.work)
+	t.spawn(t.watchPause)
 	t.watchNetwork()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"drystone/aggregate/replica"
 	"drystone/gossip"
 	"drystone/node"
 	"drystone/protocol"
@@ -252,10 +253,11 @@ type aggregateCmd struct {
 	Link string `arg:"" help:"Run link."`
 	roleFlags
 	ExitWhenDone bool `help:"Exit when the run is over, instead of serving until interrupted."`
-	JSON         bool `help:"Print JSON lines: the link, and the result when the run is over."`
+	JSON         bool `help:"Print JSON lines: the link, the application where the run is under way without this aggregator, and the result when the run is over."`
 }
 
-// Run offers an aggregator and takes part until interrupted.
+// Run offers an aggregator and takes part until interrupted. Where the run is under way without it, it reads along and prints
+// its application for the founder. One that the council removes has done its part.
 func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 	link, err := parseLink(c.Link)
 	if err != nil {
@@ -267,13 +269,18 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	cfg.OnEvent = show.notable
+	cfg.OnEvent = func(e node.Event) {
+		show.notable(e)
+		if e.Kind == node.EventOutside {
+			printApplication(t, link.Run, e, c.JSON)
+		}
+	}
 	cfg.OnListen = func(l gossip.Link) { printLink(t, l, nil, c.JSON) }
 	a, err := node.OpenAggregator(ctx, cfg, link, nil)
 	if err != nil {
 		return err
 	}
-	show.line("the run is founded; taking part")
+	show.line("the run is founded")
 	select {
 	case <-a.Finished():
 		printOver(t, show, a, c.JSON)
@@ -287,5 +294,19 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 	case <-a.Failed():
 	case <-ctx.Done():
 	}
-	return errors.Join(a.Err(), a.Close())
+	err = a.Err()
+	if errors.Is(err, replica.ErrRemoved) {
+		show.line("the council has removed this aggregator")
+		err = nil
+	}
+	return errors.Join(err, a.Close())
+}
+
+// printApplication prints what the founder needs to take this aggregator in, alone on its line.
+func printApplication(t *terminal, run protocol.Digest, e node.Event, asJSON bool) {
+	if asJSON {
+		json.NewEncoder(t.out).Encode(map[string]any{"run_id": run, "peer_id": e.Peer, "application": e.Application})
+		return
+	}
+	fmt.Fprintln(t.out, e.Application)
 }

@@ -187,6 +187,12 @@ func (n *network) start(name string, args ...string) *process {
 // newNetwork writes keys, data and a run spec.
 func newNetwork(t *testing.T, seed uint64, rounds, startPeers uint32) *network {
 	t.Helper()
+	return newNetworkOf(t, seed, rounds, startPeers, protocol.DeadlineSpec{Train: 3600, Reveal: 600, Check: 8}, 2)
+}
+
+// newNetworkOf also says how long a round waits, and how many may stay unchecked.
+func newNetworkOf(t *testing.T, seed uint64, rounds, startPeers uint32, deadlines protocol.DeadlineSpec, window uint32) *network {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("processes are ended by signals, which Windows lacks")
 	}
@@ -199,7 +205,8 @@ func newNetwork(t *testing.T, seed uint64, rounds, startPeers uint32) *network {
 	s.Aggregate.MinPeers = 1
 	s.Payout.EpochRounds = 2
 	s.Train.MinShards = 1
-	s.Deadlines.Check = 8 // after which the duties of one who is away pass on
+	s.Deadlines = deadlines // check: after which the duties of one who is away pass on
+	s.Verify.Window = window
 	s.Founder = n.key("aggregator-0").ID()
 	n.spec = node.WithData(s, n.data)
 	text := fmt.Sprintf(`name = %q
@@ -224,6 +231,8 @@ shard_params = %d
 [aggregate]
 min_peers = 1
 start_peers = %d
+[verify]
+window = %d
 [payout]
 epoch_rounds = 2
 [deadlines]
@@ -231,7 +240,7 @@ train = %d
 reveal = %d
 check = %d
 `, s.Name, seed, s.Model.Dim, s.Model.FFN, s.Model.Context, rounds, s.Train.Steps, s.Train.Segment, s.Train.Batch, s.Train.Warmup,
-		s.Codec.TopK, s.Codec.ShardParams, startPeers, s.Deadlines.Train, s.Deadlines.Reveal, s.Deadlines.Check)
+		s.Codec.TopK, s.Codec.ShardParams, startPeers, window, s.Deadlines.Train, s.Deadlines.Reveal, s.Deadlines.Check)
 	if err := os.WriteFile(n.file("run.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

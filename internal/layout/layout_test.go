@@ -66,6 +66,7 @@ var table = map[string]entry{
 	"internal/simtest/arena":     {row: support, what: "training among liars, in one process"},
 	"internal/simtest/attack":    {row: support, what: "what lying contributors send"},
 	"internal/simtest/simlink":   {row: support, what: "a network of libp2p hosts in one process, in a fake clock"},
+	"internal/simtest/council":   {row: support, what: "a council that crashes and lies, in virtual time"},
 	"internal/speed":             {row: replicated, what: "how fast this machine trains, against its peak", only: []string{"trainer"}},
 	"internal/layout":            {row: support, what: "this test"},
 	"models":                     {row: model, what: "model families over exact operations"},

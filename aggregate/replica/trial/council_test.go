@@ -41,7 +41,7 @@ func start(t *testing.T, rounds uint32, change func(*Options)) (*Council, contex
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
-	o := Options{Dir: t.TempDir(), Rounds: rounds, Quick: true, Log: func(s string) { t.Log(s) },
+	o := Options{Dir: t.TempDir(), Rounds: rounds, Log: func(s string) { t.Log(s) },
 		Command: func() *exec.Cmd {
 			cmd := exec.Command(exe)
 			cmd.Env = append(os.Environ(), child+"=1")

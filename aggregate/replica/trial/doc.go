@@ -4,7 +4,9 @@
 //
 //	c, err := trial.Start(ctx, trial.Options{Dir: dir, Rounds: 100, Command: me})    // me starts trial.Main in a process
 //	err = c.Kill(ctx, i); err = c.Restart(ctx, i)
-//	runs, err := c.Finish(ctx)                                                        // what every member ended with
+//	err = c.Finish(ctx)                                                               // what every member ended with
+//
+// go test does each of these things once or twice; with -long it kills 300 leaders, and more of the rest, in half an hour.
 //
 // A member is a gossip.Host, a replica.Replica and a verify.Log, and does what its machine says it owes, as a node does.
 // Training, merging and checks are those of package aggtest: hashes with real signatures. Every member plays every trainer

@@ -9,7 +9,6 @@ type setup struct {
 	Dir    string
 	Member int // place among the aggregators
 	Rounds uint32
-	Quick  bool   // short timeouts instead of the default ones
 	Lead   string // the phase in which the member kills itself if it leads; "" for none
 }
 

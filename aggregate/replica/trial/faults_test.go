@@ -92,7 +92,7 @@ func TestLoss(t *testing.T) {
 		t.Skip("half a minute a round; run with -long")
 	}
 	rounds, under := uint32(40), uint32(20)
-	c, ctx := start(t, rounds, func(o *Options) { o.Quick = false })
+	c, ctx := start(t, rounds, nil)
 	c.Network(network{Delay: 5 * time.Millisecond, Loss: 0.3})
 	_, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase && e.Round >= under })
 	must(t, err)
@@ -102,9 +102,9 @@ func TestLoss(t *testing.T) {
 
 // Whatever the partition, the side with a quorum goes on and a side without one logs nothing; healed, all agree.
 func TestPartitions(t *testing.T) {
-	times, rounds := 1, uint32(60)
+	times, rounds := 1, uint32(100)
 	if *long {
-		times, rounds = 10, 800
+		times, rounds = 10, 1000
 	}
 	c, ctx := start(t, rounds, nil)
 	for range times {
@@ -136,12 +136,12 @@ func quiet(ctx context.Context, t *testing.T, c *Council) {
 		_, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase })
 		return err != nil
 	}
-	for !settled(time.Second) {
+	for !settled(2 * time.Second) {
 		if ctx.Err() != nil {
 			t.Fatal("records are logged without a quorum")
 		}
 	}
-	if !settled(1500 * time.Millisecond) {
+	if !settled(3 * time.Second) {
 		t.Error("a record was logged without a quorum")
 	}
 }

@@ -77,14 +77,9 @@ func Main(in io.Reader, out io.Writer) error {
 
 // run takes part until the commands end or the member fails.
 func (m *member) run(ctx context.Context, lines *bufio.Reader) error {
-	timing := replica.DefaultTiming()
-	if m.Quick {
-		timing = replica.Timing{Silence: 250 * time.Millisecond, Heartbeat: 600 * time.Millisecond, Election: 600 * time.Millisecond,
-			Lease: 400 * time.Millisecond, Commit: 10 * time.Millisecond, Tick: 20 * time.Millisecond}
-	}
 	r, err := replica.Open(replica.Config{
 		Dir: filepath.Join(m.Dir, "raft"), Self: m.key.ID(), Members: m.w.Members(), Machine: m.w.Config(),
-		Streams: m.faults.Streams(m.host), OnApply: m.applied, Timing: timing, Clock: &m.clock,
+		Streams: m.faults.Streams(m.host), OnApply: m.applied, Clock: &m.clock,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

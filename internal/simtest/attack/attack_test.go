@@ -48,10 +48,19 @@ func TestAttacks(t *testing.T) {
 		"stale-start": func(s *Sight, lies [][]float32, asked []Job) bool {
 			return asked[0].Start[0] == s.Theta[0]-5 && math.Abs(float64(lies[0][0]-s.Honest[0][0])-5) < 1e-5
 		},
-		"copied-update":    func(s *Sight, lies [][]float32, _ []Job) bool { return distance2(lies[1], s.Honest[0]) == 0 },
-		"delayed-gradient": func(s *Sight, lies [][]float32, _ []Job) bool { return distance2(lies[0], s.Honest[0]) > 0 },
-		"sign-flip":        func(s *Sight, lies [][]float32, _ []Job) bool { return lies[1][2] == -s.Honest[1][2] },
-		"sign-flip-1000":   func(s *Sight, lies [][]float32, _ []Job) bool { return lies[1][2] == -1000*s.Honest[1][2] },
+		"copied-update": func(s *Sight, lies [][]float32, _ []Job) bool { return distance2(lies[1], s.Honest[0]) == 0 },
+		// Each liar's own training of exactly five rounds ago; this round's is trained as assigned, for later.
+		"delayed-gradient": func(s *Sight, lies [][]float32, asked []Job) bool {
+			past := sight(s.Round-5, &asked).Honest
+			for i, lie := range lies {
+				if distance2(lie, past[i]) != 0 {
+					return false
+				}
+			}
+			return len(asked) == 1 && asked[0].Steps == 0 && asked[0].Start == nil && asked[0].Data == Assigned
+		},
+		"sign-flip":      func(s *Sight, lies [][]float32, _ []Job) bool { return lies[1][2] == -s.Honest[1][2] },
+		"sign-flip-1000": func(s *Sight, lies [][]float32, _ []Job) bool { return lies[1][2] == -1000*s.Honest[1][2] },
 		"constant-direction": func(s *Sight, lies [][]float32, _ []Job) bool {
 			return distance2(lies[0], lies[2]) == 0 && math.Abs(norm(lies[0])/medianNorm(s.Honest)-2) < 1e-5
 		},
@@ -101,15 +110,27 @@ func TestAttacks(t *testing.T) {
 			d := math.Sqrt(distance2(lies[0], at))
 			return math.Abs(d/radius(mean, s.Honest)-1) < 1e-5 && dot(lies[0], at) < dot(at, at)
 		},
+		// The mean, but for the coordinate where it is largest, which is moved backwards by the greatest honest distance.
 		"single-coordinate": func(s *Sight, lies [][]float32, _ []Job) bool {
 			mean, _ := moments(s.Honest)
-			changed := 0
+			largest, bound := 0, 0.0
 			for j, x := range mean {
-				if float32(x) != lies[0][j] {
-					changed++
+				if math.Abs(x) > math.Abs(mean[largest]) {
+					largest = j
 				}
 			}
-			return changed == 1
+			for _, x := range s.Honest {
+				for _, y := range s.Honest {
+					bound = max(bound, math.Sqrt(distance2(x, y)))
+				}
+			}
+			for j, x := range mean {
+				if j != largest && float32(x) != lies[0][j] {
+					return false
+				}
+			}
+			moved := (mean[largest] - float64(lies[0][largest])) * math.Copysign(1, mean[largest])
+			return math.Abs(moved/bound-1) < 1e-5 && distance2(lies[0], lies[2]) == 0
 		},
 	}
 	for _, a := range All {

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"drystone/aggregate"
+	"drystone/gossip"
+	"drystone/protocol"
+	"drystone/verify"
+)
+
+// The founder's orders reach a run through any aggregator, which logs what the founder signed and nothing else.
+
+// serveControl logs the founder's orders.
+func (a *Aggregator) serveControl() {
+	a.host.Handle(callControl, maxSmall, func(ctx context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
+		s, err := protocol.DecodeSigned[protocol.Control](req)
+		if err == nil {
+			err = protocol.CheckControl(a.spec, a.run, &s)
+		}
+		if err != nil {
+			return nil, gossip.Errorf(gossip.CodeBad, "%v", err)
+		}
+		return nil, logged(a.propose(ctx, aggregate.ControlRecord(s)))
+	})
+}
+
+// ErrNotFounder means that an order was signed with another key than that of the run's founder.
+var ErrNotFounder = errors.New("only the founder of a run gives it orders")
+
+// Order signs an order with the founder's key and returns once an aggregator has logged it. add is the newcomer of
+// ActionAdd and ActionReplace, else nil; remove the one who goes at ActionRemove and ActionReplace, else the zero ID. A
+// refusal, which would be the same at every aggregator, comes back as it is.
+func (c *Client) Order(ctx context.Context, founder protocol.Key, action protocol.Action, add *protocol.Signed[protocol.Accept], remove protocol.PeerID) (*protocol.Control, error) {
+	if founder.ID() != c.spec.Founder {
+		return nil, fmt.Errorf("the key is %s, the founder of run %s is %s: %w", founder.ID(), c.run.Short(), c.spec.Founder, ErrNotFounder)
+	}
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	order := protocol.Control{Run: c.run, Founder: founder.ID(), Action: action, Nonce: s.View.Nonce + 1,
+		Add: []protocol.Signed[protocol.Accept]{}, Remove: []protocol.PeerID{}}
+	if add != nil {
+		order.Add = append(order.Add, *add)
+	}
+	if remove != (protocol.PeerID{}) {
+		order.Remove = append(order.Remove, remove)
+	}
+	signed := protocol.Sign(founder, order)
+	if err := protocol.CheckControl(c.spec, c.run, &signed); err != nil {
+		return nil, err
+	}
+	last := errors.New("no aggregator is known")
+	for _, p := range c.councilPeers() {
+		_, last = c.callFor(ctx, time.Minute, p, callControl, signed.Encode(), maxSmall)
+		var no *gossip.RemoteError
+		if last == nil || errors.As(last, &no) && (no.Code == gossip.CodeRefused || no.Code == gossip.CodeBusy || no.Code == gossip.CodeBad) {
+			break
+		}
+	}
+	if last != nil {
+		return nil, fmt.Errorf("%s: %w", action, last)
+	}
+	return &order, nil
+}
+
+// applicationPrefix begins the text form of an application.
+const applicationPrefix = "drystone-aggregator:"
+
+// Application is an aggregator's signed consent to be taken into a run's council, as text for the founder.
+func Application(s protocol.Signed[protocol.Accept]) string {
+	return applicationPrefix + base64.RawURLEncoding.EncodeToString(s.Encode())
+}
+
+// ParseApplication reads what Application wrote and checks both signatures in it.
+func ParseApplication(text string) (*protocol.Signed[protocol.Accept], error) {
+	code, ok := strings.CutPrefix(strings.TrimSpace(text), applicationPrefix)
+	if !ok || len(code) > 2*maxSmall {
+		return nil, fmt.Errorf("no application: it is one line that begins with %q", applicationPrefix)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(code)
+	if err != nil {
+		return nil, fmt.Errorf("application: %w", err)
+	}
+	s, err := protocol.DecodeSigned[protocol.Accept](data)
+	if err == nil {
+		err = checkApplication(&s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("application: %w", err)
+	}
+	return &s, nil
+}
+
+func checkApplication(s *protocol.Signed[protocol.Accept]) error {
+	if n := len(s.Body.Aggregator.Addrs); n == 0 || n > maxAddrs {
+		return fmt.Errorf("%d addresses, want 1 to %d", n, maxAddrs)
+	}
+	if err := s.Verify(); err != nil {
+		return err
+	}
+	if err := verify.VerifyPossession(s.Body.Aggregator.BLS, s.Body.Aggregator.Proof); err != nil {
+		return fmt.Errorf("BLS key: %w", err)
+	}
+	return nil
+}
