@@ -170,7 +170,7 @@ func (p *products) fold(c Codec) {
 }
 
 // wholeIfMore is how many meetings a pair of rows may have in the mean before it is cheaper to multiply whole rows.
-const wholeIfMore = 32
+const wholeIfMore = 8
 
 // tiles adds what dots gives of 2 rows from x on and 4 from y on, of which it needs those with y <= x.
 func (p *products) tiles(dots func(x, y int) [tileX * tileY]float64) {
