@@ -90,19 +90,6 @@ func (c *Client) ask(ctx context.Context, name string, req []byte, limit int) ([
 	return nil, fmt.Errorf("%s: %w", name, last)
 }
 
-// Status asks an aggregator how the run stands. It is that aggregator's word.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	data, err := c.ask(ctx, callStatus, nil, maxStatus)
-	if err != nil {
-		return nil, err
-	}
-	var s Status
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("status: %w", err)
-	}
-	return &s, nil
-}
-
 // Proof fetches the proof file of a contribution. It is not audited here.
 func (c *Client) Proof(ctx context.Context, round uint32, peer protocol.PeerID) ([]byte, error) {
 	req, err := protocol.Encode(proofRequest{Round: round, Peer: peer})

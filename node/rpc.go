@@ -17,6 +17,7 @@ const (
 	callOpen       = "open"       // contributor: an OpenRequest; an Opening
 	callOpening    = "opening"    // aggregator: an openingRequest; an Opening without states
 	callLeaves     = "leaves"     // aggregator: a leavesRequest; a leavesResponse
+	callControl    = "control"    // aggregator: a signed Control of the founder; empty response once it is logged
 	callStatus     = "status"     // aggregator, empty request: Status as JSON
 	callProof      = "proof"      // aggregator: a proofRequest; a proof file
 	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON

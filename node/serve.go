@@ -32,6 +32,7 @@ func (a *Aggregator) serve() {
 	a.host.Handle(callReveal, maxSmall, func(_ context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
 		return serveReveal(a.reveals, req)
 	})
+	a.host.Handle(callControl, maxSmall, a.takeControl)
 	a.host.Handle(callStatus, 0, func(context.Context, protocol.PeerID, []byte) ([]byte, error) { return a.status() })
 	a.host.Handle(callAccount, maxSmall, func(_ context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
 		if len(req) != 20 {

@@ -29,19 +29,23 @@ const (
 var errUsage = errors.New("unusable input")
 
 type commands struct {
-	Demo      demoCmd      `cmd:"" help:"Train a model with scattered peers on this machine, catch a cheat, pay the others."`
-	Launch    launchCmd    `cmd:"" help:"Found a run and host its ledger; prints the run link."`
-	Aggregate aggregateCmd `cmd:"" help:"Offer this machine as an aggregator of a run."`
-	Join      joinCmd      `cmd:"" help:"Train for a run and be paid for it."`
-	Status    statusCmd    `cmd:"" help:"Show how a run stands."`
-	Proof     proofCmd     `cmd:"" help:"Fetch the proof of a contribution."`
-	Audit     auditCmd     `cmd:"" help:"Check a proof, offline."`
-	Claim     claimCmd     `cmd:"" help:"Have earnings paid out on the chain."`
-	Doctor    doctorCmd    `cmd:"" help:"Examine this machine and its way to a run: ports, NAT, clock, bandwidth, disk, memory, processor."`
-	Bench     benchCmd     `cmd:"" help:"Measure how fast this machine trains."`
-	Export    exportCmd    `cmd:"" help:"Write the model as safetensors."`
-	Key       keyCmd       `cmd:"" help:"Make and show keys."`
-	Version   versionCmd   `cmd:"" help:"Show the version."`
+	Demo        demoCmd        `cmd:"" help:"Train a model with scattered peers on this machine, catch a cheat, pay the others."`
+	Launch      launchCmd      `cmd:"" help:"Found a run and host its ledger; prints the run link."`
+	Aggregate   aggregateCmd   `cmd:"" help:"Offer this machine as an aggregator of a run."`
+	Join        joinCmd        `cmd:"" help:"Train for a run and be paid for it."`
+	Status      statusCmd      `cmd:"" help:"Show how a run stands."`
+	Pause       pauseCmd       `cmd:"" help:"Founder: open no further round until resumed."`
+	Resume      resumeCmd      `cmd:"" help:"Founder: go on with a paused run."`
+	Stop        stopCmd        `cmd:"" help:"Founder: end a run before its last round."`
+	Aggregators aggregatorsCmd `cmd:"" help:"Show or change who aggregates."`
+	Proof       proofCmd       `cmd:"" help:"Fetch the proof of a contribution."`
+	Audit       auditCmd       `cmd:"" help:"Check a proof, offline."`
+	Claim       claimCmd       `cmd:"" help:"Have earnings paid out on the chain."`
+	Doctor      doctorCmd      `cmd:"" help:"Examine this machine and its way to a run: ports, NAT, clock, bandwidth, disk, memory, processor."`
+	Bench       benchCmd       `cmd:"" help:"Measure how fast this machine trains."`
+	Export      exportCmd      `cmd:"" help:"Write the model as safetensors."`
+	Key         keyCmd         `cmd:"" help:"Make and show keys."`
+	Version     versionCmd     `cmd:"" help:"Show the version."`
 
 	Verbose bool `short:"v" help:"Log details to standard error."`
 }
