@@ -183,7 +183,7 @@ func TestProbation(t *testing.T) {
 func TestControlsAmongDeliveries(t *testing.T) {
 	change := func(s *protocol.RunSpec) {
 		punctual(s)
-		s.Train.Rounds = 3
+		s.Train.Rounds, s.Verify.Checks = 3, 1
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		c := &crowd{t: t, w: aggtest.New(change), sent: map[string]bool{}}
@@ -201,10 +201,10 @@ func TestControlsAmongDeliveries(t *testing.T) {
 				t.Fatalf("stuck in phase %s of round %d", c.m.Phase(), c.m.View().Round)
 			}
 			idle := len(c.pool) == 0 && !c.moved
-			if orders < 12 && rapid.IntRange(0, 39).Draw(t, "order?") == 0 {
+			if orders < 6 && rapid.IntRange(0, 39).Draw(t, "order?") == 0 {
 				orders++
 				c.pool = append(c.pool, c.order())
-			} else if idle || orders == 12 {
+			} else if idle || orders == 6 {
 				orders++
 				c.apply(aggregate.ControlRecord(c.w.Control(protocol.ActionResume, c.m.View().Nonce+1, nil, nil)))
 			}

@@ -47,7 +47,7 @@ func (m *Machine) cosign(c *Cosign) error {
 	}
 	d := st.Digest()
 	if m.behind(st, d) {
-		return m.refuseLateCosign(st, d, signer)
+		return m.lateCosign(c, d)
 	}
 	if m.s.Phase == PhaseMerge && !m.emptySet() && st.Kind == protocol.KindCertificate && st.Round == m.s.Round {
 		return m.cosignCertificate(c)
@@ -57,7 +57,7 @@ func (m *Machine) cosign(c *Cosign) error {
 	}
 	b := &m.s.Ballots[0]
 	if d != b.Statement.Digest() {
-		return refuse(ErrDiffers, "cosign by %s of %s %s of round %d, the log gives another", signer.Short(), st.Kind, d.Short(), st.Round)
+		return m.contradicts(EvidenceDoubleStatement, b, c, d)
 	}
 	return m.sign(b, c, d)
 }
@@ -76,14 +76,20 @@ func (m *Machine) sign(b *ballot, c *Cosign, d protocol.Digest) error {
 	return nil
 }
 
-func (m *Machine) refuseLateCosign(st *protocol.Statement, d protocol.Digest, signer protocol.PeerID) error {
+// lateCosign judges a signature under a statement whose place in the chain is taken.
+func (m *Machine) lateCosign(c *Cosign, d protocol.Digest) error {
+	st, signer := &c.Statement, c.Cosignature.Signer
 	final := m.s.Head
 	if r := m.round(st.Round); r != nil && st.Kind <= protocol.KindCertificate {
 		final = r.statement(st.Kind)
 	}
-	if final != nil && final.Statement.Digest() == d {
-		if _, ok := search(final.Sigs, signer, cosignKey); ok {
+	if final != nil {
+		_, signed := search(final.Sigs, signer, cosignKey)
+		switch {
+		case signed && final.Statement.Digest() == d:
 			return refuse(ErrDuplicate, "cosign by %s of the %s of round %d", signer.Short(), st.Kind, st.Round)
+		case signed && final.Statement.Rivals(st):
+			return m.contradicts(EvidenceDoubleStatement, &ballot{Statement: final.Statement, Sigs: final.Sigs}, c, d)
 		}
 	}
 	return refuse(ErrLate, "cosign by %s of the %s of round %d, which is final", signer.Short(), st.Kind, st.Round)
@@ -103,7 +109,7 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 		if b.Statement.Digest() == d {
 			own = b
 		} else if _, voted := search(b.Sigs, signer, cosignKey); voted {
-			return m.secondCertificate(c, b.Statement.Digest(), d)
+			return m.contradicts(EvidenceDoubleCertificate, b, c, d)
 		}
 	}
 	if own != nil {
@@ -114,21 +120,6 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 		return err
 	}
 	m.s.Ballots = append(m.s.Ballots, b)
-	return nil
-}
-
-// secondCertificate records that an aggregator contradicted itself; its first vote counts.
-func (m *Machine) secondCertificate(c *Cosign, first, second protocol.Digest) error {
-	signer := c.Cosignature.Signer
-	for _, e := range m.s.Evidence {
-		if e.Kind == EvidenceDoubleCertificate && e.Round == m.s.Round && e.Who == signer {
-			return refuse(ErrDiffers, "another Certificate of round %d by %s", m.s.Round, signer.Short())
-		}
-	}
-	if err := signer.VerifyDigest(second, c.Cosignature.Sig); err != nil {
-		return refuse(ErrInvalid, "cosign of the Certificate of round %d: %v", m.s.Round, err)
-	}
-	m.evidence(Evidence{Kind: EvidenceDoubleCertificate, Round: m.s.Round, Who: signer, First: first, Second: second})
 	return nil
 }
 

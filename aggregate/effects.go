@@ -106,6 +106,7 @@ const (
 	EvidenceDoubleCertificate EvidenceKind = 2 // an aggregator signed two Certificates of one round; the first counts
 	EvidenceUndecided         EvidenceKind = 3 // a failed check was neither confirmed nor contradicted in time; the contribution stands
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
+	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
 )
 
 // String returns the kind in words.
@@ -117,6 +118,8 @@ func (k EvidenceKind) String() string {
 		return "double certificate"
 	case EvidenceUndecided:
 		return "undecided check"
+	case EvidenceDoubleStatement:
+		return "double statement"
 	case EvidenceUnchecked:
 		return "unchecked contribution"
 	}

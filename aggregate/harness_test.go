@@ -246,6 +246,9 @@ func (p *play) describe(data []byte) string {
 		return fmt.Sprintf("rotate %s, sequence %d", name(v.Signer), v.Rotation.Sequence)
 	case *aggregate.Rotated:
 		return fmt.Sprintf("rotation %d after epoch %d, %d signatures", v.Rotation.Sequence, v.Epoch, len(v.Sigs))
+	case *protocol.Contradiction:
+		return fmt.Sprintf("evidence: %s signed %s %d %s and %s %d %s", name(v.Signer), v.First.Kind, v.First.Round, v.First.Digest().Short(),
+			v.Second.Kind, v.Second.Round, v.Second.Digest().Short())
 	case *aggregate.Checkpoint:
 		return fmt.Sprintf("checkpoint %s, size %d", name(v.Signer), v.Size)
 	case *protocol.SignedStatement:

@@ -176,6 +176,14 @@ var scenarios = []scenario{
 		p.try(p.order(protocol.ActionResume, 3, -1, -1))
 		p.work()
 	}},
+	{"stop while the council changes", twoRounds, func(p *play) {
+		p.control(protocol.ActionAdd, 4, -1)
+		p.control(protocol.ActionStop, -1, -1) // the Council under signature is finished, and its set signs the End
+		p.work()
+		if v := p.m.View(); v.Phase != aggregate.PhaseFinished || len(v.Council.Members) != 5 {
+			p.Fatalf("%s, council of %d", v.Phase, len(v.Council.Members))
+		}
+	}},
 	{"council changes", func(s *protocol.RunSpec) { s.Payout.EpochRounds = 1 }, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()
@@ -209,6 +217,19 @@ var scenarios = []scenario{
 		p.must(p.w.Commit(v, 1, "another"))
 		p.try(p.w.Commit(v, 1, "a third")) // the first counts, the second is evidence
 		p.commit(2)
+		p.rounds(9, 0, 1, 2)
+	}},
+	{"aggregator signs twice", twoRounds, func(p *play) {
+		p.join(0, 1, 2)
+		open := p.m.Duties(p.w.Aggs[1].ID())[0].(aggregate.DutySign).Statement
+		other := protocol.NewStatement(p.w.Run, 0, open.Prev, protocol.Open{Model: protocol.Hash("another model"), Roster: []protocol.PeerID{}})
+		p.try(p.w.Cosign(p.w.Aggs[1], other)) // it signed nothing else yet
+		p.must(p.w.Cosign(p.w.Aggs[1], open))
+		p.must(p.w.Cosign(p.w.Aggs[1], other))
+		p.try(p.w.Cosign(p.w.Aggs[1], other))
+		p.work()
+		p.must(p.w.Cosign(p.w.Aggs[0], other)) // the Open is final
+		p.try(p.w.Cosign(p.w.Aggs[3], other))  // and has no signature of this one
 		p.rounds(9, 0, 1, 2)
 	}},
 	{"late reveal", twoRounds, func(p *play) {

@@ -219,6 +219,11 @@ func TestRestoreRefuses(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	p := newPlay(f, twoRounds)
 	p.join(0, 1, 2)
+	p.control(protocol.ActionPause, -1, -1)
+	p.work()
+	p.control(protocol.ActionReplace, 4, 1)
+	p.work()
+	p.control(protocol.ActionResume, -1, -1)
 	p.rounds(9, 0, 1, 2)
 	for _, r := range p.records {
 		f.Add(r)

@@ -13,7 +13,7 @@ const MaxRecord = protocol.MaxMessage + 64
 type RecordType uint8
 
 // Types of records, in the order in which a run first uses them. Leaves of the transparency log use the same envelope
-// and numbers; the three last exist as leaves only.
+// and numbers; the four last exist as leaves only.
 const (
 	RecordGenesis    RecordType = 1  // protocol.SignedStatement; the first record
 	RecordTick       RecordType = 2  // Tick
@@ -31,6 +31,7 @@ const (
 	LeafStatement    RecordType = 32 // protocol.SignedStatement that is final, Genesis included; never a record
 	LeafSettlement   RecordType = 33 // SettledEpoch; never a record
 	LeafRotation     RecordType = 34 // Rotated; never a record
+	LeafEvidence     RecordType = 35 // protocol.Contradiction; never a record
 )
 
 // String returns the type's name.
@@ -42,6 +43,8 @@ func (t RecordType) String() string {
 		return "settlement"
 	case LeafRotation:
 		return "rotation"
+	case LeafEvidence:
+		return "evidence"
 	}
 	names := [...]string{"unknown", "genesis", "tick", "join", "leave", "commit", "cosign", "attest", "draw", "verdict", "settle", "checkpoint",
 		"control", "rotate"}
@@ -200,6 +203,8 @@ func newMessage(t RecordType) any {
 		return new(SettledEpoch)
 	case LeafRotation:
 		return new(Rotated)
+	case LeafEvidence:
+		return new(protocol.Contradiction)
 	}
 	return nil
 }

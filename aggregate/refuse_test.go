@@ -376,6 +376,61 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 	p.checkLog()
+	p.checkContradictions(1)
+}
+
+// checkContradictions verifies every leaf of evidence as a stranger would, who has nothing else.
+func (p *play) checkContradictions(want int) {
+	p.Helper()
+	for _, leaf := range p.leaves {
+		_, msg, err := aggregate.DecodeRecord(leaf)
+		if err != nil {
+			p.Fatal(err)
+		}
+		if c, ok := msg.(*protocol.Contradiction); ok {
+			if err := c.Verify(p.w.Run); err != nil {
+				p.Fatal(err)
+			}
+			want--
+		}
+	}
+	if want != 0 {
+		p.Fatalf("%d leaves of evidence too few", want)
+	}
+}
+
+// Two statements for one step are evidence against their signer, before the step is final and after, once each; a forged
+// signature, or one that could not be a leaf, is refused.
+func TestDoubleStatement(t *testing.T) {
+	p := newPlay(t, nil)
+	toTrain(p)
+	p.commit(0, 1, 2)
+	freeze := duty[aggregate.DutySign](p, 0).Statement
+	other := protocol.NewStatement(p.w.Run, 0, freeze.Prev, protocol.Freeze{Commits: []protocol.Frozen{}})
+	large := freeze
+	large.Body = make([]byte, protocol.MaxMessage-2000)
+	refused := func(record []byte, want error) {
+		t.Helper()
+		if err := p.try(record); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	p.must(p.w.Cosign(p.w.Aggs[0], freeze))
+	forged := p.w.Cosignature(p.w.Aggs[1], &other)
+	forged.Signer = p.w.Aggs[0].ID()
+	refused(aggregate.CosignRecord(other, forged), aggregate.ErrInvalid)
+	refused(p.w.Cosign(p.w.Aggs[0], large), aggregate.ErrInvalid)
+	refused(p.w.Cosign(p.w.Aggs[1], other), aggregate.ErrDiffers)
+	p.must(p.w.Cosign(p.w.Aggs[0], other))
+	refused(p.w.Cosign(p.w.Aggs[0], other), aggregate.ErrDiffers)
+	p.must(p.w.Cosign(p.w.Aggs[1], freeze))
+	p.must(p.w.Cosign(p.w.Aggs[2], freeze)) // final
+	p.must(p.w.Cosign(p.w.Aggs[1], other))
+	refused(p.w.Cosign(p.w.Aggs[1], other), aggregate.ErrDiffers)
+	refused(p.w.Cosign(p.w.Aggs[0], other), aggregate.ErrDiffers)
+	refused(p.w.Cosign(p.w.Aggs[3], other), aggregate.ErrLate)
+	p.checkContradictions(2)
+	p.checkLog()
 }
 
 func TestMaySign(t *testing.T) {

@@ -33,6 +33,12 @@ var figures = []Figure{
 	attackTable,
 	failover,
 	restartTime,
+	joinTime,
+	joinDonors,
+	churn64,
+	commOverhead,
+	hostilePeers,
+	topicTraffic,
 }
 
 // lookup returns the figures of the given names, each once, in the order of the registry. "all" names every one. The

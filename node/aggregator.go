@@ -153,6 +153,11 @@ func (a *Aggregator) takePart() error {
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),
+			VerifyRotation: verifyRotation(deployment), VerifyPossession: verify.VerifyPossession,
+			VerifyNote: func(signer protocol.PeerID, note []byte) error {
+				_, err := verify.OpenNote(note, a.run, signer)
+				return err
+			},
 		},
 	})
 	if err != nil {
@@ -356,12 +361,15 @@ func (a *Aggregator) publish(ctx context.Context, s *protocol.SignedStatement) {
 func (a *Aggregator) report(e aggregate.Effects) {
 	for _, s := range e.Final {
 		kinds := map[protocol.Kind]EventKind{protocol.KindOpen: EventOpen, protocol.KindFreeze: EventFrozen,
-			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified}
+			protocol.KindRevealSet: EventRevealed, protocol.KindCertificate: EventCertified, protocol.KindEnd: EventEnd}
 		if k, ok := kinds[s.Statement.Kind]; ok {
 			a.emit(Event{Kind: k, Round: s.Statement.Round, Text: fmt.Sprintf("%s of round %d", s.Statement.Kind, s.Statement.Round)})
 		}
-		if s.Statement.Kind == protocol.KindOpen {
+		switch s.Statement.Kind {
+		case protocol.KindOpen:
 			a.sayIfFew(&s.Statement)
+		case protocol.KindCouncil:
+			a.sayCouncil(&s.Statement)
 		}
 	}
 	for _, c := range e.Convicted {

@@ -104,6 +104,8 @@ const (
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
+	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
+	EventEnd       EventKind = "end"       // the founder stopped the run
 	EventFinished  EventKind = "finished"  // the run is over
 	EventWarning   EventKind = "warning"   // something needs attention
 	EventSplit     EventKind = "split"     // the network looks split or this machine cut off, or that is over

@@ -111,6 +111,8 @@ func (a *Aggregator) do(ctx context.Context, d aggregate.Duty) error {
 		return a.check(ctx, d)
 	case aggregate.DutySettle:
 		return a.settle(ctx, d)
+	case aggregate.DutyRotate:
+		return a.rotate(ctx, d)
 	case aggregate.DutyCheckpoint:
 		return a.checkpoint(ctx, d)
 	}
@@ -188,6 +190,9 @@ func (a *Aggregator) settleOnChain(ctx context.Context, e *aggregate.SettledEpoc
 	for n := last + 1; n <= e.Settlement.Epoch; n++ {
 		missing, err := a.settledEpoch(n)
 		if err != nil {
+			return err
+		}
+		if err := a.rotateOnChain(ctx, n); err != nil {
 			return err
 		}
 		fresh, err := a.bank.settle(ctx, missing)

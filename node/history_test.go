@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"drystone/internal/durable"
 	"drystone/protocol"
 )
 
@@ -132,6 +133,49 @@ func TestHistoryRefuses(t *testing.T) {
 		added, err := fill(tt.have).add(tt.s)
 		if added || !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, %v, want %v", name, added, err, tt.want)
+		}
+	}
+}
+
+// What lies on the disk is the run's chain or is refused: by digest everywhere, by signatures where later statements do
+// not vouch for it.
+func TestHistoryFromDisk(t *testing.T) {
+	c := newChain(t)
+	last := len(c.list) - 1
+	forged := func(i int) *protocol.SignedStatement { // signed by too few
+		s := *c.list[i]
+		s.Sigs = s.Sigs[:1]
+		return &s
+	}
+	changed := *c.list[3]
+	changed.Statement.Body = append(slices.Clone(changed.Statement.Body), 0)
+	for name, tt := range map[string]struct {
+		at int
+		s  *protocol.SignedStatement
+		ok bool
+	}{
+		"as it was":                         {3, c.list[3], true},
+		"another body":                      {3, &changed, false},
+		"no quorum under the Genesis":       {0, forged(0), false},
+		"no quorum under a Council":         {5, forged(5), false},
+		"no quorum under the last one":      {last, forged(last), false},
+		"no quorum under one in the middle": {3, forged(3), true},
+	} {
+		dir := t.TempDir()
+		h, err := openHistory(dir, &c.spec, c.run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range c.list {
+			if _, err := h.add(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := durable.WriteFile(h.path(uint64(tt.at)), tt.s.Encode(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = openHistory(dir, &c.spec, c.run); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

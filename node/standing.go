@@ -56,7 +56,8 @@ func (t *Trainer) join(ctx context.Context) error {
 
 // witnesses is how many aggregators must say the same for one of them to be honest: more than may lie.
 func (t *Trainer) witnesses() int {
-	q := t.spec.Quorum
+	council, _ := t.history.rules()
+	q := council.Quorum()
 	return q.Aggregators - q.Threshold + 1
 }
 

@@ -55,7 +55,9 @@ func FuzzDecodeBody(f *testing.F) {
 func FuzzDecodeReveal(f *testing.F)     { fuzzMessages(f, "Reveal") }
 func FuzzDecodeOpening(f *testing.F)    { fuzzMessages(f, "OpenRequest", "Opening") }
 func FuzzDecodeSettlement(f *testing.F) { fuzzMessages(f, "Settlement", "Payout", "Rotation") }
-func FuzzDecodeControl(f *testing.F)    { fuzzMessages(f, "Control pause", "Control replace") }
+func FuzzDecodeControl(f *testing.F) {
+	fuzzMessages(f, "Control pause", "Control replace", "Contradiction")
+}
 
 // FuzzGenesis opens hostile Genesis statements: no body, however odd, panics or passes unsigned.
 func FuzzGenesis(f *testing.F) {

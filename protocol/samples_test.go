@@ -119,6 +119,7 @@ func samples(t testing.TB) []sample {
 			Add: []Signed[Accept]{w.accept(DeriveKey(1, "agg4"))}, Remove: []PeerID{a.ID()}}),
 		bodyOf[NewCouncil](w.newCouncil(&w.chain[4], 1, w.council.Members[1:], 2)),
 		bodyOf[End](NewStatement(w.run, 1, w.chain[4].Digest(), End{Control: Hash("control")})),
+		plain("Contradiction", w.contradiction(w.chain[1], w.chain[2])),
 		plain("Rotation", Rotation{Run: w.run, Sequence: 1, Signers: []Address{{1}, {2}}, Threshold: 2}),
 	}
 }

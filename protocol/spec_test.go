@@ -98,7 +98,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"aggregate.rule", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "median", MinPeers: 2} }}, // sparse
 		{"aggregate.faults", func(s *RunSpec) { s.Aggregate.Faults = 1 }},
 		{"aggregate.faults", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 5} }},
-		{"aggregate.faults", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 4, Faults: 1} }},
+		{"aggregate.faults", func(s *RunSpec) { s.Aggregate = AggregateSpec{Rule: "multi-krum", MinPeers: 4, Faults: MaxRoster + 1} }},
 		{"aggregate.faults", func(s *RunSpec) {
 			s.Aggregate = AggregateSpec{Rule: "geometric-median", MinPeers: 5, Faults: math.MaxUint32}
 		}},

@@ -61,7 +61,8 @@ func (s *RunSpec) validateRule(c *checker) {
 }
 
 // validateFaults holds the fewest contributors of a round against how many of them may lie. A rule that would be the mean
-// without any is refused, so that nobody takes it for a protection.
+// without any is refused, so that nobody takes it for a protection. The vector rules outvote up to faults, and as many as
+// a round's contributors allow where that is fewer.
 func (a *AggregateSpec) validateFaults(c *checker) {
 	f, n := uint64(a.Faults), uint64(a.MinPeers)
 	switch {
@@ -71,7 +72,7 @@ func (a *AggregateSpec) validateFaults(c *checker) {
 		c.rule(f == 0, "aggregate.faults = %d, want 0 with rule %s", f, a.Rule)
 	}
 	if a.VectorRule() {
-		c.rule(f == 0 || n >= 2*f+3, "aggregate.faults = %d of min_peers = %d: %s needs at least 2*faults+3 contributors", f, n, a.Rule)
+		c.rule(f <= MaxRoster, "aggregate.faults = %d, want at most %d, which any roster's liars are fewer than", f, MaxRoster)
 	} else {
 		c.rule(f == 0 || n >= 2*f+1, "aggregate.faults = %d of min_peers = %d: %s needs at least 2*faults+1 contributors", f, n, a.Rule)
 	}

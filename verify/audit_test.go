@@ -266,6 +266,8 @@ func FuzzDecodeProof(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte(magic))
+	_, _, material := changing(f, oldSet)
+	f.Add(must(material.Encode())(f))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := DecodeProof(data)
 		if err != nil {

@@ -45,6 +45,9 @@
 //	| "drystone proof 1\n"| canonical CBOR, Proof | SHA-256 of both, 32   |
 //	+---------------------+-----------------------+-----------------------+
 //
+// In a run whose aggregators changed the first line says "drystone proof 2", and the content is [Proof, the Council
+// statements up to the set that signed the checkpoint]. Each is signed by the quorum of the set before.
+//
 // A Proof holds what makes one contribution believable, and names bulk data (parameters, payloads, dataset) by digest:
 //
 //	run spec, Genesis -> [RevealSet, Certificate of r-1] -> Open -> Freeze -> RevealSet -> Certificate of r

@@ -35,9 +35,7 @@ type Config struct {
 	Clock     Clock     // nil for the system's
 	Disk      types.VFS // where raft-wal keeps its segments; nil for the file system. Tests let it fail. Not used on Windows
 
-	// For tests.
-	council func(*aggregate.Machine) []protocol.PeerID // nil for what Machine.Council holds
-	segment int                                        // bytes of a segment of the log; 0 for walSegment
+	segment int // bytes of a segment of the log; 0 for walSegment, smaller in tests
 }
 
 // MaxObservers bounds the members that read along without a vote.
@@ -79,9 +77,6 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.council == nil {
-		c.council = councilOf
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock{start: time.Now()}

@@ -142,7 +142,8 @@ type group struct {
 
 	mu      sync.Mutex
 	applied map[int][]Applied // by member, since its last start
-	council []protocol.PeerID // nil for the Genesis's
+	heard   map[protocol.Digest]bool
+	chain   []protocol.PeerID // the newest council by the statement chain, as gossip tells everyone; nil for the Genesis's
 	stops   []context.CancelFunc
 	nodes   sync.WaitGroup
 }
@@ -161,7 +162,7 @@ func newGroup(t *testing.T, tcp bool, change func(*protocol.RunSpec)) *group {
 // newGroupWith is newGroup with a change to the members' configurations.
 func newGroupWith(t *testing.T, tcp bool, change func(*protocol.RunSpec), members func(i int, c *Config)) *group {
 	g := &group{t: t, w: aggtest.New(change), net: newNetwork(tcp), clock: &clock{now: time.Unix(1000, 0)},
-		dir: t.TempDir(), applied: map[int][]Applied{}, change: members}
+		dir: t.TempDir(), applied: map[int][]Applied{}, heard: map[protocol.Digest]bool{}, change: members}
 	g.keys = slices.Clone(g.w.Aggs)
 	g.reps = make([]*Replica, len(g.keys))
 	for i := range g.reps {
@@ -181,9 +182,10 @@ func (g *group) config(i int) Config {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.applied[i] = append(g.applied[i], a)
+			g.hear(a.Effects.Final)
 		},
 		Timing:  Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond, Tick: 5 * time.Millisecond},
-		council: g.wanted,
+		Council: g.certified,
 	}
 	if g.change != nil {
 		g.change(i, &c)
@@ -191,20 +193,24 @@ func (g *group) config(i int) Config {
 	return c
 }
 
-// wanted stands for a council that a statement changed.
-func (g *group) wanted(m *aggregate.Machine) []protocol.PeerID {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.council != nil {
-		return g.council
+// hear takes in statements that became final somewhere. The caller holds mu.
+func (g *group) hear(final []protocol.SignedStatement) {
+	for i := range final {
+		c, err := protocol.DecodeBody[protocol.NewCouncil](&final[i].Statement)
+		if d := final[i].Statement.Digest(); err == nil && !g.heard[d] { // others hear of it later
+			g.heard[d] = true
+			g.chain = nil
+			for _, a := range c.Aggregators {
+				g.chain = append(g.chain, a.ID)
+			}
+		}
 	}
-	return councilOf(m)
 }
 
-func (g *group) want(ids ...protocol.PeerID) {
+func (g *group) certified() []protocol.PeerID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.council = ids
+	return g.chain
 }
 
 // join opens a replica that is no aggregator of the Genesis, and returns its place.
@@ -289,7 +295,7 @@ func (g *group) node(ctx context.Context, i int, r *Replica) {
 		r.Read(func(m *aggregate.Machine) { duties = m.Duties(key.ID()) })
 		for _, d := range duties {
 			err := r.Propose(ctx, g.w.Discharge(key, d))
-			if err != nil && !errors.Is(err, aggregate.ErrLate) && ctx.Err() == nil && !errors.Is(err, ErrClosed) {
+			if err != nil && !errors.Is(err, aggregate.ErrLate) && ctx.Err() == nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrRemoved) {
 				g.t.Errorf("aggregator %d: %v", i, err)
 				return
 			}

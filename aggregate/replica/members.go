@@ -41,16 +41,13 @@ func (r *Replica) council() []protocol.PeerID {
 
 // logged returns the aggregators by the machine's state, none before the Genesis.
 func (r *Replica) logged() (ids []protocol.PeerID) {
-	r.Read(func(m *aggregate.Machine) { ids = r.cfg.council(m) })
-	return ids
-}
-
-func councilOf(m *aggregate.Machine) (ids []protocol.PeerID) {
-	if c := m.Council(); c != nil {
-		for _, a := range c.Members {
-			ids = append(ids, a.ID)
+	r.Read(func(m *aggregate.Machine) {
+		if c := m.Council(); c != nil {
+			for _, a := range c.Members {
+				ids = append(ids, a.ID)
+			}
 		}
-	}
+	})
 	return ids
 }
 

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,54 +34,54 @@ func (g *group) inGroup(id protocol.PeerID, want part) {
 	}
 }
 
-// In a live run one aggregator after the other is replaced, the leader among them, by ones that begin with nothing: the
-// newcomers end in the same state, and who was replaced stops by itself with a reason.
+// In a live run one aggregator after the other is replaced by certified statements, the leader among them, by ones that
+// begin with nothing: the newcomers end in the same state, and who was replaced stops by itself with a reason.
 func TestReplaceAggregators(t *testing.T) {
-	g := newGroup(t, false, short)
+	g := newGroup(t, false, func(s *protocol.RunSpec) { s.Train.Rounds, s.Payout.EpochRounds = 5, 5 })
 	g.startNodes()
 	g.begin()
-	g.playRound(0, 0)
-	g.idle()
-	g.stopNodes()
-	g.settle()
-	for n, newcomer := range g.w.Peers[:2] {
+	for n, spare := range g.w.Spares {
+		round := 2 * uint32(n)
+		g.playRound(g.anyone(), round)
+		g.stopNodes()
 		out := g.leader()
 		if n == 0 {
 			out = (out + 1) % 4
 		}
-		in := g.join(newcomer)
-		ids := slices.Clone(g.w.Members())
-		if n > 0 {
-			ids = slices.Clone(g.council)
-		}
-		ids[slices.Index(ids, g.keys[out].ID())] = newcomer.ID()
-		g.want(ids...)
-		g.reps[in].fsm.changed.fire() // as the record of the statement would
 		removed := g.reps[out]
-		for _, r := range g.reps {
-			if r != nil {
-				r.fsm.changed.fire()
-			}
+		in := g.join(spare)
+		g.propose(out, aggregate.ControlRecord(g.w.Control(protocol.ActionReplace, uint64(n)+1, &spare, &g.keys[out])))
+		g.startNodes()
+		v := g.until(g.anyone(), "train", phase(aggregate.PhaseTrain, round+1))
+		for p := range 3 {
+			g.propose(g.anyone(), g.w.Commit(v, p, "honest"))
 		}
-		<-removed.Done()
+		select {
+		case <-removed.Done():
+		case <-g.ctx().Done():
+			t.Fatal("the replaced one goes on")
+		}
 		if !errors.Is(removed.Err(), ErrRemoved) {
-			t.Errorf("the removed one stopped with %v", removed.Err())
+			t.Errorf("the replaced one stopped with %v", removed.Err())
 		}
 		if err := removed.Propose(g.ctx(), g.w.Join(3, 1)); !errors.Is(err, ErrRemoved) {
-			t.Errorf("a removed one proposes: %v", err)
+			t.Errorf("the replaced one proposes: %v", err)
 		}
+		g.stopNodes()
 		g.shut(out)
-		g.inGroup(newcomer.ID(), votes)
+		g.inGroup(spare.ID(), votes)
 		g.inGroup(g.keys[out].ID(), none)
 		g.propose(in, g.w.Join(0, uint64(n)+2))
-		g.settle()
+		g.startNodes()
+		g.until(in, "the next round", phase(aggregate.PhaseTrain, round+2))
 	}
-	l := g.leader()
-	for i, r := range g.reps {
-		if r != nil && !bytes.Equal(snapshotOf(t, r), snapshotOf(t, g.reps[l])) {
-			t.Errorf("member %d has another state", i)
-		}
-	}
+	g.stopNodes()
+	g.settle()
+}
+
+// anyone returns the place of a member that is open and has not been removed.
+func (g *group) anyone() int {
+	return slices.IndexFunc(g.reps, func(r *Replica) bool { return r != nil && r.Err() == nil })
 }
 
 // An observer has the state and no vote, can propose nothing, and goes when the leader's configuration no longer names it.

@@ -119,6 +119,9 @@ func (c *launchCmd) Run(ctx context.Context, t *terminal) error {
 	show := newProgress(t, &spec, 0)
 	defer show.close()
 	show.line("data: %s", found)
+	if text := node.CrashOnly(spec.Quorum); text != "" {
+		show.line("warning: %s", text)
+	}
 	cfg, err := c.config(t, home("launch"), show)
 	if err != nil {
 		return err
@@ -156,7 +159,7 @@ func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg 
 	}
 	cfg.Data = data
 	cfg.OnListen = func(l gossip.Link) {
-		printLink(t, l, c.JSON)
+		printLink(t, l, &spec.Quorum, c.JSON)
 		show.line("the line above is the run link: give it to %d more aggregators (drystone aggregate LINK) and to trainers (drystone join LINK)", spec.Quorum.Aggregators-1)
 	}
 	a, err := node.OpenAggregator(ctx, cfg, gossip.Link{Run: run}, &spec)
@@ -191,7 +194,7 @@ func (c *launchCmd) local(ctx context.Context, t *terminal, show *progress, cfg 
 	if err != nil {
 		return err
 	}
-	printLink(t, l.Link, c.JSON)
+	printLink(t, l.Link, &spec.Quorum, c.JSON)
 	if err = c.measure(show, l.Aggregators[0].ServeMetrics); err == nil {
 		err = watch(ctx, t, show, l.Aggregators[0], c.ExitWhenDone, c.JSON)
 	}
@@ -239,13 +242,19 @@ func watch(ctx context.Context, t *terminal, show *progress, a *node.Aggregator,
 	}
 }
 
-// printLink prints the run link that leads here, alone on its line.
-func printLink(t *terminal, l gossip.Link, asJSON bool) {
-	if asJSON {
-		json.NewEncoder(t.out).Encode(map[string]any{"run_id": l.Run, "link": l.String()})
+// printLink prints the run link that leads here, alone on its line. Whoever launches a run also says, for programs, what its
+// quorum stands.
+func printLink(t *terminal, l gossip.Link, q *protocol.QuorumSpec, asJSON bool) {
+	if !asJSON {
+		fmt.Fprintln(t.out, l)
 		return
 	}
-	fmt.Fprintln(t.out, l)
+	line := map[string]any{"run_id": l.Run, "link": l.String()}
+	if q != nil {
+		line["aggregators"], line["threshold"] = q.Aggregators, q.Threshold
+		line["liars_outvoted"], line["crash_only"] = q.Faults(), q.Faults() == 0
+	}
+	json.NewEncoder(t.out).Encode(line)
 }
 
 // printOver says that the run is over and with what result.
@@ -277,7 +286,7 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cfg.OnEvent = show.notable
-	cfg.OnListen = func(l gossip.Link) { printLink(t, l, c.JSON) }
+	cfg.OnListen = func(l gossip.Link) { printLink(t, l, nil, c.JSON) }
 	a, err := node.OpenAggregator(ctx, cfg, link, nil)
 	if err != nil {
 		return err

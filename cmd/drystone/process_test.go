@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,11 +39,18 @@ type process struct {
 // start runs drystone with its home in dir.
 func start(t *testing.T, name, home string, args ...string) *process {
 	t.Helper()
+	return startIn(t, nil, name, home, args...)
+}
+
+// startIn is start behind a command that runs another, such as one that enters a network namespace.
+func startIn(t *testing.T, prefix []string, name, home string, args ...string) *process {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, name: name, cmd: exec.Command(exe, args...), done: make(chan struct{}), changed: make(chan struct{})}
+	line := append(append(slices.Clone(prefix), exe), args...)
+	p := &process{t: t, name: name, cmd: exec.Command(line[0], line[1:]...), done: make(chan struct{}), changed: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asMain+"=1", "HOME="+home)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -98,23 +106,29 @@ func (p *process) lines(of *[]string) []string {
 // await returns the first line that holds text.
 func (p *process) await(of *[]string, text string) string {
 	p.t.Helper()
-	limit := time.NewTimer(patience)
+	return p.awaitLine(of, patience, func(l string) bool { return strings.Contains(l, text) }, text)
+}
+
+// awaitLine returns the first line that is as wanted; what describes it.
+func (p *process) awaitLine(of *[]string, within time.Duration, wanted func(string) bool, what string) string {
+	p.t.Helper()
+	limit := time.NewTimer(within)
 	defer limit.Stop()
 	for {
 		p.mu.Lock()
 		changed := p.changed
 		p.mu.Unlock()
 		for _, l := range p.lines(of) {
-			if strings.Contains(l, text) {
+			if wanted(l) {
 				return l
 			}
 		}
 		select {
 		case <-changed:
 		case <-p.done:
-			p.t.Fatalf("%s ended without saying %q", p.name, text)
+			p.t.Fatalf("%s ended without saying %q", p.name, what)
 		case <-limit.C:
-			p.t.Fatalf("%s does not say %q", p.name, text)
+			p.t.Fatalf("%s does not say %q", p.name, what)
 		}
 	}
 }
@@ -156,6 +170,18 @@ type network struct {
 	aggs [4]*process // the founder first
 	data []byte
 	spec protocol.RunSpec
+	// place, if not nil, says what starts a process and which more flags it gets.
+	place func(name string) (prefix, flags []string)
+}
+
+// start runs a process where it belongs.
+func (n *network) start(name string, args ...string) *process {
+	n.t.Helper()
+	var prefix, flags []string
+	if n.place != nil {
+		prefix, flags = n.place(name)
+	}
+	return startIn(n.t, prefix, name, n.dir, append(args, flags...)...)
 }
 
 // newNetwork writes keys, data and a run spec.
@@ -230,7 +256,7 @@ func (n *network) key(name string) protocol.Key {
 // launch starts, or starts again, the founder.
 func (n *network) launch() {
 	n.t.Helper()
-	p := start(n.t, "launch", n.dir, "launch", n.file("run.toml"), "--data", n.file("data.txt"), "--dir", n.file("launch"), "--key", n.file("aggregator-0.json"), "--threads", "1")
+	p := n.start("launch", "launch", n.file("run.toml"), "--data", n.file("data.txt"), "--dir", n.file("launch"), "--key", n.file("aggregator-0.json"), "--threads", "1")
 	link := p.await(&p.out, "drystone:")
 	if n.link != "" && n.link != link {
 		n.t.Errorf("the run link changed over a restart: %s, before %s", link, n.link)
@@ -243,7 +269,7 @@ func (n *network) aggregate(i int) {
 	n.t.Helper()
 	name := fmt.Sprintf("aggregator-%d", i)
 	n.key(name)
-	n.aggs[i] = start(n.t, name, n.dir, "aggregate", n.link, "--dir", n.file(name), "--key", n.file(name+".json"), "--threads", "1")
+	n.aggs[i] = n.start(name, "aggregate", n.link, "--dir", n.file(name), "--key", n.file(name+".json"), "--threads", "1")
 }
 
 // restart starts an aggregator again, whoever it is.
@@ -274,7 +300,7 @@ func (n *network) join(name string, flags ...string) *process {
 	n.t.Helper()
 	n.key(name)
 	args := append([]string{"join", n.link, "--dir", n.file(name), "--key", n.file(name + ".json"), "--threads", "1", "--json"}, flags...)
-	return start(n.t, name, n.dir, args...)
+	return n.start(name, args...)
 }
 
 // status runs the command with a link that answers.

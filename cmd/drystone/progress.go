@@ -125,7 +125,7 @@ func (p *progress) event(e node.Event) {
 		}
 	case node.EventCertified:
 		p.certified <- e.Round
-	case node.EventConvicted, node.EventPaid, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew:
+	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew:
 		p.print("  " + e.Text)
 	}
 }
@@ -133,7 +133,7 @@ func (p *progress) event(e node.Event) {
 // notable prints what a person must know and nothing else.
 func (p *progress) notable(e node.Event) {
 	switch e.Kind {
-	case node.EventConvicted, node.EventPaid, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventSettled, node.EventCertified:
+	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventSettled, node.EventCertified:
 		if e.Text != "" {
 			p.line("%s", e.Text)
 		}

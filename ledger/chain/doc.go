@@ -38,6 +38,7 @@
 //
 //	domain  EIP712Domain(name "Drystone Settlement", version "1", chainId, verifyingContract = distributor)
 //	settle  Settlement(bytes32 runId,uint64 epoch,bytes32 logRoot,bytes32 payoutRoot,uint256 cumulativeTotal)
+//	rotate  Rotation(bytes32 runId,uint64 sequence,address[] signers,uint256 threshold)
 //	finish  Finish(bytes32 runId,uint64 lastEpoch)
 //
 // A signature is 65 bytes r|s|v, low s, v of 27 or 28; signatures go to the contract ordered by signer address.
