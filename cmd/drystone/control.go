@@ -107,18 +107,9 @@ func confirm(t *terminal, question string) error {
 		return fmt.Errorf("%w: this cannot be undone and nobody is here to ask; confirm with --yes", errUsage)
 	}
 	fmt.Fprint(t.err, question)
-	text, err := bufio.NewReader(t.in).ReadString('\n')
+	text, _ := bufio.NewReader(t.in).ReadString('\n') // what is cut off is no yes
 	if strings.TrimSpace(text) != "yes" {
-		return fmt.Errorf("not confirmed, nothing is changed (%w)", firstError(err, errUsage))
-	}
-	return nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+		return fmt.Errorf("%w: not confirmed, nothing is changed", errUsage)
 	}
 	return nil
 }
