@@ -62,3 +62,29 @@ func TestFoundersOrders(t *testing.T) {
 		t.Errorf("aggregators list: %v, %+v", err, list)
 	}
 }
+
+// A newcomer to a live run prints its application, the founder takes it in, and the run goes on with five.
+func TestAddAggregator(t *testing.T) {
+	if !*long {
+		t.Skip("takes half a minute; run with -long")
+	}
+	n := newNetwork(t, 42, 10000, 1)
+	n.begin()
+	n.join("trainer")
+	n.until(n.link, "round 1", func(s node.Status) bool { return s.View.Round >= 1 })
+	fifth := n.key("aggregator-4").ID()
+	p := start(t, "aggregator-4", n.dir, "aggregate", n.link, "--dir", n.file("aggregator-4"), "--key", n.file("aggregator-4.json"), "--threads", "1")
+	line := p.await(&p.out, node.ApplicationPrefix)
+	if code, _, errOut := command(t, "aggregators", "add", n.link, line, "--key", n.file("aggregator-0.json")); code != 0 {
+		t.Fatalf("add: exit code %d, %s", code, errOut)
+	}
+	s := n.until(n.link, "five aggregators", func(s node.Status) bool { return len(s.View.Aggregators) == 5 })
+	n.until(n.link, "the fifth at work", func(now node.Status) bool {
+		for _, a := range now.View.Aggregators {
+			if a.ID == fifth && a.Checks > 0 {
+				return now.View.Round > s.View.Round
+			}
+		}
+		return false
+	})
+}
