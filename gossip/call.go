@@ -149,7 +149,9 @@ func (h *Host) answer(s io.Reader, from protocol.PeerID, name string, maxReq int
 // bytes. It gives up when ctx ends or after Config.CallTimeout. Eight calls to one peer are under way at once; others wait.
 // Errors: ErrRemote if the peer answered with one, ErrTooLarge, ErrClosed, ctx's.
 func (h *Host) Call(ctx context.Context, to protocol.PeerID, name string, req []byte, maxResp int) ([]byte, error) {
+	began := time.Now()
 	resp, err := h.call(ctx, to, name, req, maxResp, func(r io.Reader) io.Reader { return r })
+	h.calls.note(name, time.Since(began), err)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: call %s of %s: %w", name, to.Short(), err)
 	}

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pproto "github.com/libp2p/go-libp2p/core/protocol"
@@ -49,6 +51,9 @@ type Host struct {
 	reach   reaching
 	probes  probeBudget
 
+	bandwidth *metrics.BandwidthCounter
+	calls     callTimes
+
 	mu     sync.Mutex
 	closed bool
 	topics map[string]*Topic
@@ -79,8 +84,11 @@ func New(cfg Config) (*Host, error) {
 		book:    recordBook{records: map[peer.ID][]byte{}},
 		saved:   openBook(cfg.Book, cfg.Logger),
 		topics:  map[string]*Topic{},
+
+		bandwidth: metrics.NewBandwidthCounter(),
 	}
-	if h.lib, err = newLibp2p(cfg, reachOptions(cfg, h.relays, &h.reach)); err != nil {
+	opts := append(reachOptions(cfg, h.relays, &h.reach), libp2p.BandwidthReporter(h.bandwidth))
+	if h.lib, err = newLibp2p(cfg, opts); err != nil {
 		return nil, err
 	}
 	close(h.started)

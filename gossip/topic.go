@@ -65,6 +65,8 @@ type Topic struct {
 
 	mu   sync.Mutex
 	mesh map[peer.ID]bool // gossipsub's mesh of the topic, as its tracer tells
+	in   Count
+	out  Count
 }
 
 // Join joins a topic by its short name. A nil validate gives a publish-only topic: nothing is received, so a trainer

@@ -75,9 +75,10 @@ func (tr tracer) RecvRPC(rpc *pubsub.RPC) {
 func (tracer) Join(string)                                          {}
 func (tracer) Leave(string)                                         {}
 func (tracer) ValidateMessage(*pubsub.Message)                      {}
-func (tracer) DeliverMessage(*pubsub.Message)                       {}
 func (tracer) DuplicateMessage(*pubsub.Message)                     {}
 func (tracer) ThrottlePeer(peer.ID)                                 {}
-func (tracer) SendRPC(*pubsub.RPC, peer.ID)                         {}
 func (tracer) SendRPCCompleted(*pubsub.RPC, peer.ID, time.Duration) {}
 func (tracer) DropRPC(*pubsub.RPC, peer.ID)                         {}
+
+func (tr tracer) DeliverMessage(m *pubsub.Message)   { tr.countDelivered(m) }
+func (tr tracer) SendRPC(rpc *pubsub.RPC, _ peer.ID) { tr.countSent(rpc) }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -33,6 +32,7 @@ type Aggregator struct {
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
 	ready          chan struct{} // closed when replica is set
+	timings        timings
 	lacking        chan struct{} // capacity 1: the transparency log has a gap
 	keeping        sync.Mutex    // serialises appends to tlog and index
 	finished       chan struct{}
@@ -320,6 +320,7 @@ func (a *Aggregator) propose(ctx context.Context, record []byte) error {
 // applied stores and publishes what a record brought about. Replication waits for it, so it only writes and queues.
 func (a *Aggregator) applied(ap replica.Applied) {
 	e := ap.Effects
+	a.noteTimes(&e)
 	a.keptLeaves(a.keepLeaves(e.FirstLeaf, e.Leaves))
 	if ap.LogSize > a.tlog.Size() {
 		a.lackLeaves()
@@ -348,6 +349,21 @@ func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
 	if s.Statement.Kind == protocol.KindCertificate {
 		delete(a.receipts, s.Statement.Round)
 	}
+}
+
+// noteTimes measures phases from when this process is up: the log's replay before that says nothing of them.
+func (a *Aggregator) noteTimes(e *aggregate.Effects) {
+	select {
+	case <-a.ready:
+	default:
+		return
+	}
+	a.timings.note(e, time.Now(), func(set *protocol.RevealSet) (tokens uint64) {
+		for _, r := range set.Set {
+			tokens += uint64(r.Steps) * a.spec.TokensPerStep()
+		}
+		return tokens
+	})
 }
 
 func (a *Aggregator) publish(ctx context.Context, s *protocol.SignedStatement) {
@@ -455,23 +471,4 @@ func (a *Aggregator) shut() error {
 		errs = append(errs, a.bank.close())
 	}
 	return errors.Join(errs...)
-}
-
-// Status is what an aggregator tells anyone who asks.
-type Status struct {
-	Run    protocol.Digest  `json:"run_id"`
-	Name   string           `json:"name"`
-	Rounds uint32           `json:"rounds"`
-	Leader *protocol.PeerID `json:"leader,omitempty"`
-	View   aggregate.View   `json:"state"`
-	// Network is how the answering aggregator sees it.
-	Network Network `json:"network"`
-}
-
-func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, View: a.view(), Network: a.network()}
-	if id, ok := a.replica.Leader(); ok {
-		s.Leader = &id
-	}
-	return json.Marshal(s)
 }

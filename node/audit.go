@@ -13,12 +13,12 @@ import (
 	"drystone/verify"
 )
 
-// Audit audits a proof file. run pins it to a run; nil leaves it unpinned, and the report says so. blobs is a directory of
-// the run's blobs, as aggregators keep it, for replay and merge; empty for an audit without them. Nothing is sent
-// anywhere.
-func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs string, threads int) (*verify.Report, error) {
-	if blobs != "" {
-		if _, err := os.Stat(blobs); err != nil {
+// Audit audits a proof file. run pins it to a run; nil leaves it unpinned, and the report says so. blobs are directories
+// of the run's blobs, as aggregators keep them, for replay and merge; none for an audit without. Where shards have owners no
+// single aggregator holds all payloads of a round. Nothing is sent anywhere.
+func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs []string, threads int) (*verify.Report, error) {
+	for _, dir := range blobs {
+		if _, err := os.Stat(dir); err != nil {
 			return nil, fmt.Errorf("blob directory: %w", err)
 		}
 	}
@@ -33,12 +33,16 @@ func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs string
 			device.Close()
 		}
 	}()
-	if blobs != "" {
-		store, err := durable.OpenStore(blobs)
-		if err != nil {
-			return nil, err
+	if len(blobs) > 0 {
+		var stores storeBlobs
+		for _, dir := range blobs {
+			store, err := durable.OpenStore(dir)
+			if err != nil {
+				return nil, err
+			}
+			stores = append(stores, store)
 		}
-		opt.Blobs = storeBlobs{store}
+		opt.Blobs = stores
 		opt.Replayer = func(ctx context.Context, s *protocol.RunSpec, b verify.BlobSource) (verify.Replayer, error) {
 			if device, err = auditDevice(ctx, s, b, threads); err != nil {
 				return nil, err
@@ -49,16 +53,17 @@ func Audit(ctx context.Context, proof []byte, run *protocol.Digest, blobs string
 	return verify.Audit(ctx, f, opt)
 }
 
-// storeBlobs is a blob store as an audit reads it.
-type storeBlobs struct{ store *durable.Store }
+// storeBlobs are blob stores as an audit reads them: the first that has a blob gives it.
+type storeBlobs []*durable.Store
 
 // Blob implements verify.BlobSource.
 func (s storeBlobs) Blob(_ context.Context, d protocol.Digest, limit int64) ([]byte, error) {
-	data, err := s.store.Get(d, limit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: blob %s", verify.ErrMissing, d.Short())
+	for _, store := range s {
+		if data, err := store.Get(d, limit); !errors.Is(err, fs.ErrNotExist) {
+			return data, err
+		}
 	}
-	return data, err
+	return nil, fmt.Errorf("%w: blob %s", verify.ErrMissing, d.Short())
 }
 
 // auditDevice opens a compute device on the dataset that the blobs hold.

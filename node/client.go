@@ -74,12 +74,6 @@ func (c *Client) Genesis() *protocol.Genesis {
 	return g
 }
 
-// Council returns who signed for the run when the client connected.
-func (c *Client) Council() *protocol.Council {
-	council, _ := c.history.rules()
-	return council
-}
-
 // Rounds returns the number of rounds certified when the client connected.
 func (c *Client) Rounds() uint32 { return c.history.rounds() }
 
@@ -94,19 +88,6 @@ func (c *Client) ask(ctx context.Context, name string, req []byte, limit int) ([
 		last = err
 	}
 	return nil, fmt.Errorf("%s: %w", name, last)
-}
-
-// Status asks an aggregator how the run stands. It is that aggregator's word.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	data, err := c.ask(ctx, callStatus, nil, maxStatus)
-	if err != nil {
-		return nil, err
-	}
-	var s Status
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("status: %w", err)
-	}
-	return &s, nil
 }
 
 // Proof fetches the proof file of a contribution. It is not audited here.

@@ -35,16 +35,13 @@ var ErrNotFounder = errors.New("only the founder of a run gives it orders")
 
 // Order signs an order with the founder's key and returns once an aggregator has logged it. add is the newcomer of
 // ActionAdd and ActionReplace, else nil; remove the one who goes at ActionRemove and ActionReplace, else the zero ID. A
-// refusal, which would be the same at every aggregator, comes back as it is.
+// refusal, which would be the same at every aggregator, comes back as it is. The nonce is the time in milliseconds, so that
+// no aggregator's word decides it: after the clock was set back an order is refused.
 func (c *Client) Order(ctx context.Context, founder protocol.Key, action protocol.Action, add *protocol.Signed[protocol.Accept], remove protocol.PeerID) (*protocol.Control, error) {
 	if founder.ID() != c.spec.Founder {
 		return nil, fmt.Errorf("the key is %s, the founder of run %s is %s: %w", founder.ID(), c.run.Short(), c.spec.Founder, ErrNotFounder)
 	}
-	s, err := c.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	order := protocol.Control{Run: c.run, Founder: founder.ID(), Action: action, Nonce: s.View.Nonce + 1,
+	order := protocol.Control{Run: c.run, Founder: founder.ID(), Action: action, Nonce: uint64(time.Now().UnixMilli()),
 		Add: []protocol.Signed[protocol.Accept]{}, Remove: []protocol.PeerID{}}
 	if add != nil {
 		order.Add = append(order.Add, *add)

@@ -130,7 +130,7 @@ func openModel(ctx context.Context, dir string, round int64) (*Snapshot, error) 
 	if err != nil {
 		return nil, err
 	}
-	h, err := openHistory(filepath.Join(dir, "statements"), spec, run)
+	h, err := openHistory(filepath.Join(dir, "statements"), spec, run, true)
 	if err != nil {
 		return nil, err
 	}

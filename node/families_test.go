@@ -90,7 +90,7 @@ func TestTemplatesRun(t *testing.T) {
 					}); err != nil {
 						t.Fatal(err)
 					}
-					r, err := Audit(ctx, proof, &l.Run, blobsOf(cfg, 0), 1)
+					r, err := Audit(ctx, proof, &l.Run, []string{blobsOf(cfg, 0)}, 1)
 					if err != nil {
 						t.Fatalf("round %d of trainer %d: %v", round, i, err)
 					}

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"drystone/protocol"
+	"drystone/verify"
 )
 
 // long runs what takes minutes: go test ./node -long
@@ -171,4 +173,17 @@ func ourGoroutines() (left []string) {
 
 func blobsOf(cfg LocalConfig, i int) string {
 	return filepath.Join(cfg.Dir, fmt.Sprintf("aggregator-%d", i), "blobs")
+}
+
+// awaitProof builds a contribution's proof, once the checkpoint that covers all of it has its signatures.
+func awaitProof(t *testing.T, ctx context.Context, a *Aggregator, round uint32, peer protocol.PeerID) []byte {
+	t.Helper()
+	proof, err := a.Proof(ctx, round, peer)
+	for errors.Is(err, verify.ErrGap) && waitFor(ctx, 50*time.Millisecond) {
+		proof, err = a.Proof(ctx, round, peer)
+	}
+	if err != nil {
+		t.Fatalf("proof of the contribution of %s to round %d: %v", peer.Short(), round, err)
+	}
+	return proof
 }

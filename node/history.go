@@ -50,10 +50,10 @@ type slot struct {
 }
 
 // openHistory loads and verifies what a directory holds. A damaged file is an error that names it; statements after a
-// missing one are not read, since the network has them. Of signatures it checks those of the Genesis, of Councils and of
-// the last statement, which names all before it by digest, so that a long run starts in seconds; what it sends to others,
-// they check.
-func openHistory(dir string, spec *protocol.RunSpec, run protocol.Digest) (*history, error) {
+// missing one are not read, since the network has them. Of signatures it checks all, or those of the Genesis, of Councils
+// and of the last statement, which names all before it by digest, so that a long run starts in seconds; what it sends to
+// others, they check.
+func openHistory(dir string, spec *protocol.RunSpec, run protocol.Digest, all bool) (*history, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("statement directory: %w", err)
 	}
@@ -64,7 +64,7 @@ func openHistory(dir string, spec *protocol.RunSpec, run protocol.Digest) (*hist
 		if next, err = h.read(i + 1); err != nil {
 			break
 		}
-		if err := h.take(s, next == nil, func() error { return nil }); err != nil {
+		if err := h.take(s, all || next == nil, func() error { return nil }); err != nil {
 			return nil, h.damaged(i, err)
 		}
 		s = next

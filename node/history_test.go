@@ -65,7 +65,7 @@ func newChain(t *testing.T) *links {
 // The chain is verified by the set of each place, found by kind and round, and read again from the disk.
 func TestHistoryAcrossCouncils(t *testing.T) {
 	c, dir := newChain(t), t.TempDir()
-	h, err := openHistory(dir, &c.spec, c.run)
+	h, err := openHistory(dir, &c.spec, c.run, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestHistoryAcrossCouncils(t *testing.T) {
 			t.Fatalf("statement %d again: %v, %v", i, added, err)
 		}
 	}
-	again, err := openHistory(dir, &c.spec, c.run)
+	again, err := openHistory(dir, &c.spec, c.run, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestHistoryRefuses(t *testing.T) {
 	c := newChain(t)
 	old, next := c.aggs[:4], c.aggs[1:]
 	fill := func(n int) *history {
-		h, err := openHistory(t.TempDir(), &c.spec, c.run)
+		h, err := openHistory(t.TempDir(), &c.spec, c.run, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestHistoryRefuses(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := openHistory(h.dir, &c.spec, c.run); err != nil {
+		if _, err := openHistory(h.dir, &c.spec, c.run, false); err != nil {
 			t.Errorf("%s: the history beside the evidence: %v", name, err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestHistoryFromDisk(t *testing.T) {
 		"no quorum under one in the middle": {3, forged(3), true},
 	} {
 		dir := t.TempDir()
-		h, err := openHistory(dir, &c.spec, c.run)
+		h, err := openHistory(dir, &c.spec, c.run, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestHistoryFromDisk(t *testing.T) {
 		if err := durable.WriteFile(h.path(uint64(tt.at)), tt.s.Encode(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = openHistory(dir, &c.spec, c.run); (err == nil) != tt.ok {
+		if _, err = openHistory(dir, &c.spec, c.run, false); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -68,9 +68,7 @@ func TestLeavesAreFetched(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := range slices.Values(open.Roster) {
-		if _, err := a.Proof(ctx, 1, p); err != nil {
-			t.Errorf("proof of %s: %v", p.Short(), err)
-		}
+		awaitProof(t, ctx, a, 1, p)
 	}
 }
 

@@ -162,14 +162,14 @@ func checkProofs(t *testing.T, ctx context.Context, l *Local, cfg LocalConfig, c
 				t.Fatalf("round %d, peer %s: %v", round, peer.Short(), err)
 			}
 			fabricated := peer == l.Trainers[cheat].ID() && round >= first
-			checkReport(t, ctx, proof, &l.Run, "", fabricated)
-			checkReport(t, ctx, proof, nil, "", fabricated)
-			checkReport(t, ctx, proof, &l.Run, blobsOf(cfg, 0), fabricated)
+			checkReport(t, ctx, proof, &l.Run, nil, fabricated)
+			checkReport(t, ctx, proof, nil, nil, fabricated)
+			checkReport(t, ctx, proof, &l.Run, []string{blobsOf(cfg, 0)}, fabricated)
 		}
 	}
 }
 
-func checkReport(t *testing.T, ctx context.Context, proof []byte, run *protocol.Digest, blobs string, fabricated bool) {
+func checkReport(t *testing.T, ctx context.Context, proof []byte, run *protocol.Digest, blobs []string, fabricated bool) {
 	t.Helper()
 	r, err := Audit(ctx, proof, run, blobs, 1)
 	if r == nil {
@@ -193,7 +193,7 @@ func checkReport(t *testing.T, ctx context.Context, proof []byte, run *protocol.
 			t.Errorf("round %d of %s: %s is %q", r.Round, r.Peer.Short(), l.Level, l.Status)
 		}
 	}
-	if blobs != "" && r.Levels[verify.L3].Status != verify.StatusPassed {
+	if blobs != nil && r.Levels[verify.L3].Status != verify.StatusPassed {
 		t.Errorf("round %d of %s with blobs: merge %q, %v", r.Round, r.Peer.Short(), r.Levels[verify.L3].Status, r.NotChecked)
 	}
 }
@@ -214,7 +214,7 @@ func checkFlips(t *testing.T, ctx context.Context, l *Local) {
 	for i := 0; i < len(proof); i += stride {
 		bad := slices.Clone(proof)
 		bad[i] ^= 1 << (i % 8)
-		_, err := Audit(ctx, bad, &l.Run, "", 1)
+		_, err := Audit(ctx, bad, &l.Run, nil, 1)
 		if err == nil {
 			t.Errorf("byte %d of %d flipped, and the audit passes", i, len(proof))
 		} else if text := err.Error(); len(text) < 12 || strings.Contains(text, "\n") {

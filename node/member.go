@@ -75,7 +75,7 @@ func (m *member) open(ctx context.Context, cfg Config, link gossip.Link, spec *p
 	if size := protocol.MaxOpening(m.params, m.spec.Verify.Chunks); m.spec.Verify.Kind == "segment" && size > maxOpening {
 		return fmt.Errorf("%w: verify.kind = \"segment\" opens up to %d bytes for a model of %d parameters, limit %d; set verify.kind = \"prefix\"", protocol.ErrBadSpec, size, m.params, maxOpening)
 	}
-	if m.history, err = openHistory(m.path("statements"), m.spec, m.run); err != nil {
+	if m.history, err = openHistory(m.path("statements"), m.spec, m.run, false); err != nil {
 		return err
 	}
 	if len(cfg.Data) > 0 {

@@ -12,13 +12,13 @@ const (
 	callHead       = "head"       // anyone, empty request: a headResponse
 	callJoin       = "join"       // aggregator: a signed Join; empty response once it is logged
 	callLeave      = "leave"      // aggregator: a signed Leave; empty response once it is logged
-	callControl    = "control"    // aggregator: a signed Control; empty response once it is logged
 	callObserve    = "observe"    // aggregator: a signed Accept of the caller; empty response: it may read the Raft log for a minute
 	callCommit     = "commit"     // aggregator: a signed Commit; a signed Receipt once it is logged
 	callReveal     = "reveal"     // contributor or aggregator: a revealRequest; a Reveal
 	callOpen       = "open"       // contributor: an OpenRequest; an Opening
 	callOpening    = "opening"    // aggregator: an openingRequest; an Opening without states
 	callLeaves     = "leaves"     // aggregator: a leavesRequest; a leavesResponse
+	callControl    = "control"    // aggregator: a signed Control of the founder; empty response once it is logged
 	callStatus     = "status"     // aggregator, empty request: Status as JSON
 	callProof      = "proof"      // aggregator: a proofRequest; a proof file
 	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON

@@ -81,7 +81,7 @@ func SpecTemplate(name string) (string, error) {
 }
 
 // ParseSpec reads a run.toml. Keys left out keep the values of the template with its family and, if there is one, its loss
-// and kind of tokens. name is used in messages.
+// and kind of tokens; but a rule that is not the template's comes with its own settings alone. name is used in messages.
 func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 	var given protocol.RunSpec
 	if err := protocol.ParseTOML(name, text, &given); err != nil {
@@ -99,6 +99,9 @@ func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 		if like > best {
 			spec, best = t.Spec, like
 		}
+	}
+	if a := &spec.Aggregate; given.Aggregate.Rule != "" && given.Aggregate.Rule != a.Rule {
+		*a = protocol.AggregateSpec{MinPeers: a.MinPeers} // the settings of one rule are none of another's
 	}
 	err := protocol.ParseTOML(name, text, &spec)
 	return spec, err

@@ -13,11 +13,11 @@ import (
 )
 
 type auditCmd struct {
-	Proof   string `arg:"" help:"Proof file." type:"path"`
-	Run_    string `name:"run" help:"RunID that the proof must belong to; without it the result is unpinned, since a whole forged run is consistent with itself."`
-	Blobs   string `help:"Directory with the run's blobs (an aggregator's blobs directory), for replay and merge." type:"path"`
-	Threads int    `help:"Threads for the replay." default:"0"`
-	JSON    bool   `help:"Print the report as JSON."`
+	Proof   string   `arg:"" help:"Proof file." type:"path"`
+	Run_    string   `name:"run" help:"RunID that the proof must belong to; without it the result is unpinned, since a whole forged run is consistent with itself."`
+	Blobs   []string `help:"Directory with the run's blobs (an aggregator's blobs directory), for replay and merge; may be given again where shards have owners." type:"path" sep:"none"`
+	Threads int      `help:"Threads for the replay." default:"0"`
+	JSON    bool     `help:"Print the report as JSON."`
 }
 
 // Run audits a proof. It uses no network.

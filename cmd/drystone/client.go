@@ -24,51 +24,6 @@ func dial(ctx context.Context, t *terminal, link string) (*node.Client, error) {
 	return node.Dial(ctx, l, t.log)
 }
 
-type statusCmd struct {
-	Link string `arg:"" help:"Run link."`
-	JSON bool   `help:"Print one JSON object."`
-}
-
-// Run shows how a run stands, in the words of one aggregator.
-func (c *statusCmd) Run(ctx context.Context, t *terminal) error {
-	client, err := dial(ctx, t, c.Link)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	s, err := client.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return writeJSON(t.out, s)
-	}
-	leader := "none"
-	if s.Leader != nil {
-		leader = s.Leader.Short()
-	}
-	fmt.Fprintf(t.out, "run     %s  %s\nphase   %s, round %d of %d, leader %s\nlog     %d leaves\n", s.Run, s.Name, s.View.Phase, s.View.Round, s.Rounds, leader, s.View.LogSize)
-	if s.Network.Trouble != "" {
-		fmt.Fprintf(t.out, "network %s\n", s.Network.Trouble)
-	}
-	fmt.Fprintln(t.out, "peers")
-	for _, p := range s.View.Peers {
-		state := "away"
-		switch {
-		case p.Convicted:
-			state = fmt.Sprintf("convicted (round %d)", p.Refuted)
-		case p.Active:
-			state = "training"
-		}
-		fmt.Fprintf(t.out, "  %s  %-22s %10d %s in %d rounds  payout %s\n", p.ID, state, p.Tokens, unitOf(client.Spec()), p.Rounds, p.Payout)
-	}
-	fmt.Fprintln(t.out, "aggregators")
-	for _, a := range s.View.Aggregators {
-		fmt.Fprintf(t.out, "  %s  %d checks, %d faults\n", a.ID, a.Checks, a.Faults)
-	}
-	return nil
-}
-
 type proofCmd struct {
 	Link  string `arg:"" help:"Run link."`
 	Peer  string `required:"" help:"Peer ID of the contributor."`

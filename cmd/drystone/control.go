@@ -56,7 +56,7 @@ func (f *founderFlags) order(ctx context.Context, t *terminal, a protocol.Action
 	if f.JSON {
 		return writeJSON(t.out, map[string]any{"run_id": c.Run, "action": c.Action.String(), "nonce": c.Nonce})
 	}
-	_, err = fmt.Fprintf(t.out, "%s is logged (order %d); %s\n", c.Action, c.Nonce, then)
+	_, err = fmt.Fprintf(t.out, "%s is logged; %s\n", c.Action, then)
 	return err
 }
 

@@ -22,7 +22,10 @@ func TestFounderOrders(t *testing.T) {
 	key := n.file("aggregator-0.json")
 	order := func(code int, args ...string) string {
 		t.Helper()
-		got, out, errOut := command(t, append(args, "--key", key)...)
+		if args[0] != "status" {
+			args = append(args, "--key", key)
+		}
+		got, out, errOut := command(t, args...)
 		if got != code {
 			t.Fatalf("%s: exit code %d, want %d: %s%s", strings.Join(args, " "), got, code, out, errOut)
 		}
@@ -32,7 +35,11 @@ func TestFounderOrders(t *testing.T) {
 	order(0, "pause", n.link)
 	paused := n.until(n.link, "paused", func(s node.Status) bool { return s.View.Phase == aggregate.PhasePaused })
 	order(1, "pause", n.link)
+	if out := order(0, "status", n.link); !strings.Contains(out, "paused by the founder") || !strings.Contains(out, "median") {
+		t.Errorf("status of a paused run:\n%s", out)
+	}
 	trainer.await(&trainer.err, "paused by the founder")
+	order(1, "aggregators", "remove", n.link, n.key("aggregator-0").ID().String()) // it hosts the ledger
 
 	n.key("newcomer")
 	newcomer := n.start("newcomer", "aggregate", n.link, "--dir", n.file("newcomer"), "--key", n.file("newcomer.json"), "--threads", "1")
@@ -67,12 +74,18 @@ func TestFounderOrders(t *testing.T) {
 	order(0, "resume", n.link)
 	// The newcomer answers for a round now: one of three that must sign once another aggregator is gone.
 	n.aggs[1].kill()
-	n.until(n.link, "rounds with the new council", func(s node.Status) bool { return s.View.Round >= paused.View.Round+3 })
+	s := n.until(n.link, "rounds with the new council", func(s node.Status) bool { return s.View.Round >= paused.View.Round+3 })
+	if len(s.Timings) == 0 || s.Timings[len(s.Timings)-1].Seconds["train"] <= 0 {
+		t.Errorf("timings %+v", s.Timings)
+	}
 
 	order(2, "stop", n.link) // nobody there to confirm it
 	order(0, "stop", n.link, "--yes")
 	n.until(n.link, "finished", func(s node.Status) bool { return s.View.Phase == aggregate.PhaseFinished && s.View.Ended })
 	trainer.wait(0)
+	if out := order(0, "status", n.link); !strings.Contains(out, "ended by the founder") {
+		t.Errorf("status of an ended run:\n%s", out)
+	}
 	if code, _, errOut := command(t, "export", n.link, "-o", n.file("model")); code != 0 {
 		t.Errorf("export: %s", errOut)
 	}

@@ -34,6 +34,7 @@ type demoCmd struct {
 	Seed    uint64   `help:"Everything random follows from it, keys too." default:"1"`
 	Dir     string   `help:"Directory to keep the run in; it must be empty or absent. Default: a new one." type:"path"`
 	Threads int      `help:"Threads of the compute device; results do not depend on it." default:"0"`
+	Metrics string   `help:"Serve the first aggregator's Prometheus metrics on HOST:PORT; :PORT is loopback. Default: not at all." placeholder:"ADDR"`
 	Tiny    bool     `help:"Train a far smaller model: for machines without AVX2, and for tests."`
 	JSON    bool     `help:"Print one JSON object at the end."`
 }
@@ -109,7 +110,10 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	r := &demoResult{Rounds: c.Rounds, Peers: c.Peers, Corpus: found, RunID: l.Run, cheat: cfg.Trainers[c.Peers-1].Key.ID()}
-	err = c.follow(ctx, l, show, r)
+	flags := roleFlags{Metrics: c.Metrics}
+	if err = flags.measure(show, l.Aggregators[0].ServeMetrics); err == nil {
+		err = c.follow(ctx, l, show, r)
+	}
 	if err == nil {
 		r.WallSeconds = time.Since(start).Seconds()
 		r.TokensPerSec = float64(r.trained) / r.WallSeconds

@@ -79,6 +79,9 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := c.measure(show, tr.ServeMetrics); err != nil {
+		return errors.Join(err, tr.Close())
+	}
 	r.Account = tr.Payout()
 	share := tr.Capacity()
 	r.Shards, r.Of, r.Memory = share.Shards, share.Of, share.Memory.Total()

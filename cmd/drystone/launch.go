@@ -25,6 +25,7 @@ type roleFlags struct {
 	Reach    string   `help:"How others can reach this machine: public, private (behind a router: through relays and punched holes), out (not at all), or auto to find out." enum:"auto,public,private,out" default:"auto"`
 	Lan      bool     `help:"Find members on the local network by multicast DNS, where --listen goes beyond loopback." default:"true" negatable:""`
 	Threads  int      `help:"Threads of the compute device; default all." default:"0"`
+	Metrics  string   `help:"Serve Prometheus metrics on HOST:PORT; :PORT is loopback. Default: not at all." placeholder:"ADDR"`
 	Up       float64  `help:"Mbit/s to send model states and data to peers with, at most; default unlimited." default:"0" placeholder:"MBIT"`
 	Down     float64  `help:"Mbit/s to fetch model states and data with, at most; default unlimited." default:"0" placeholder:"MBIT"`
 }
@@ -46,6 +47,19 @@ func (f *roleFlags) config(t *terminal, defaultDir string, show *progress) (node
 		c.Threads = runtime.NumCPU()
 	}
 	return c, nil
+}
+
+// measure serves metrics if they are asked for.
+func (f *roleFlags) measure(show *progress, serve func(addr string) (string, error)) error {
+	if f.Metrics == "" {
+		return nil
+	}
+	addr, err := serve(f.Metrics)
+	if err != nil {
+		return unusable(err)
+	}
+	show.line("metrics on http://%s/metrics", addr)
+	return nil
 }
 
 // home is where data directories go by default.
@@ -153,7 +167,9 @@ func (c *launchCmd) found(ctx context.Context, t *terminal, show *progress, cfg 
 	if err != nil {
 		return err
 	}
-	err = watch(ctx, t, show, a, c.ExitWhenDone, c.JSON)
+	if err = c.measure(show, a.ServeMetrics); err == nil {
+		err = watch(ctx, t, show, a, c.ExitWhenDone, c.JSON)
+	}
 	return errors.Join(err, a.Close())
 }
 
@@ -180,7 +196,9 @@ func (c *launchCmd) local(ctx context.Context, t *terminal, show *progress, cfg 
 		return err
 	}
 	printLink(t, l.Link, &spec.Quorum, c.JSON)
-	err = watch(ctx, t, show, l.Aggregators[0], c.ExitWhenDone, c.JSON)
+	if err = c.measure(show, l.Aggregators[0].ServeMetrics); err == nil {
+		err = watch(ctx, t, show, l.Aggregators[0], c.ExitWhenDone, c.JSON)
+	}
 	return errors.Join(err, l.Close())
 }
 
@@ -279,6 +297,9 @@ func (c *aggregateCmd) Run(ctx context.Context, t *terminal) error {
 	a, err := node.OpenAggregator(ctx, cfg, link, nil)
 	if err != nil {
 		return err
+	}
+	if err := c.measure(show, a.ServeMetrics); err != nil {
+		return errors.Join(err, a.Close())
 	}
 	show.line("the run is founded")
 	select {

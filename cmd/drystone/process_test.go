@@ -196,7 +196,8 @@ func newNetworkOf(t *testing.T, seed uint64, rounds, startPeers uint32, deadline
 		t.Fatal(err)
 	}
 	s := node.TinySpec(seed, rounds, startPeers)
-	s.Aggregate.MinPeers = 1
+	s.Aggregate = node.DefaultSpec().Aggregate
+	s.Aggregate.MinPeers, s.Aggregate.StartPeers = 1, startPeers
 	s.Payout.EpochRounds = 2
 	s.Train.MinShards = 1
 	s.Deadlines = deadlines // check: after which the duties of one who is away pass on

@@ -38,6 +38,9 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
+// jsonLine writes one JSON object on one line.
+func jsonLine(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
+
 // isTerminal reports whether a stream is one that a person looks at.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)

@@ -47,7 +47,7 @@ func swapRows[T any](x []T, width, i, j int) {
 }
 
 // Encode standardises by the first train examples, the part that is trained on, and returns the encoded form. mean is
-// the mean and scale 1 / the standard deviation, in float64, rounded to float32; scale is 1 for what is constant. The
+// the mean and scale 1 / the standard deviation, in float64, rounded to float32; scale is 1 for what is constant, or deviates by less than 2^-64. The
 // pixels of images have one mean and scale, table columns and values one each.
 func (r *Raw) Encode(train int) ([]byte, error) {
 	if train < 1 || train > r.Count {
@@ -118,8 +118,11 @@ func moments(x []float32, width int) (mean, scale []float32) {
 	return mean, scale
 }
 
+// maxScale keeps values of up to 2^63 finite that come with a column which hardly varies among those to train on.
+const maxScale = 1 << 64
+
 func inverse(mean, variance float64) (float32, float32) {
-	if s := float32(1 / math.Sqrt(variance)); s > 0 && finite(s) {
+	if s := float32(1 / math.Sqrt(variance)); s > 0 && s <= maxScale {
 		return float32(mean), s
 	}
 	return float32(mean), 1

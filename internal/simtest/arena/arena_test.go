@@ -161,7 +161,7 @@ func TestEncode(t *testing.T) {
 func TestPlayRefuses(t *testing.T) {
 	a := newArena(t, 1, nil)
 	for name, g := range map[string]Game{
-		"too many liars to tell": {Rule: protocol.AggregateSpec{Rule: "multi-krum", Faults: 3}, Outer: sgd, Contributors: 8},
+		"too many liars to tell": {Rule: protocol.AggregateSpec{Rule: "trimmed-mean", Faults: 4}, Outer: sgd, Contributors: 8},
 		"nobody honest":          {Rule: mean, Outer: sgd, Contributors: 3, Liars: 3, Attack: attack.All[0]},
 		"no optimiser":           {Rule: mean, Contributors: 3},
 	} {

@@ -1,0 +1,14 @@
+package replica
+
+// Figures are a member's own counts, for operators.
+type Figures struct {
+	Leads     bool
+	Term      uint64
+	Applied   uint64 // index of the last record applied here
+	Committed uint64 // index of the last record that a majority has, as far as this member knows
+}
+
+// Figures returns the member's counts now.
+func (r *Replica) Figures() Figures {
+	return Figures{Leads: r.leads(), Term: r.raft.CurrentTerm(), Applied: r.raft.AppliedIndex(), Committed: r.raft.CommitIndex()}
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// scrape reads a real endpoint: values by name and labels.
+func scrape(t *testing.T, addr string) map[string]float64 {
+	t.Helper()
+	resp, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	values := map[string]float64{}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		i := strings.LastIndexByte(lines.Text(), ' ')
+		if i < 0 || lines.Text()[0] == '#' {
+			continue
+		}
+		if values[lines.Text()[:i]], err = strconv.ParseFloat(lines.Text()[i+1:], 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return values
+}
+
+// Every metric has values at a real endpoint, and those of the network and of the rounds move as a run goes on.
+func TestMetrics(t *testing.T) {
+	cfg := tinyConfig(t, 77, 3, 2, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	l, err := StartLocal(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := l.Aggregators[0]
+	addr, err := a.ServeMetrics(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer, err := l.Trainers[0].ServeMetrics("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(addr, "127.0.0.1:") {
+		t.Errorf("metrics without a host are served on %s, want loopback", addr)
+	}
+	before := scrape(t, addr)
+	awaitFinished(t, ctx, a)
+	after := scrape(t, addr)
+	for _, name := range []string{`drystone_rounds_certified{role="aggregator"}`, `drystone_topic_bytes_total{direction="in",role="aggregator",topic="shard/0"}`,
+		`drystone_protocol_bytes_total{direction="out",protocol="gossip",role="aggregator"}`, "drystone_log_leaves", "drystone_raft_applied_index", "drystone_checks"} {
+		if after[name] <= before[name] {
+			t.Errorf("%s is %g, before %g", name, after[name], before[name])
+		}
+	}
+	if after[`drystone_rounds_certified{role="aggregator"}`] != 3 || after[`drystone_phase{phase="finished"}`] != 1 || after[`drystone_round_phase_seconds{phase="train"}`] <= 0 {
+		t.Errorf("at the end: %v", after)
+	}
+	mine := scrape(t, trainer)
+	if mine[`drystone_call_seconds_count{call="commit",role="trainer"}`] < 3 || mine[`drystone_topic_bytes_total{direction="out",role="trainer",topic="shard/0"}`] == 0 || mine["go_goroutines"] == 0 {
+		t.Errorf("trainer: %v", mine)
+	}
+	for _, m := range metricTable {
+		if !slices.ContainsFunc(keysOf(after), func(k string) bool { return k == m.name || strings.HasPrefix(k, m.name+"{") }) {
+			t.Errorf("no value of %s", m.name)
+		}
+	}
+}
+
+func keysOf(m map[string]float64) (keys []string) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// docs/operating.md lists every metric and no other.
+func TestMetricsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{callSeconds}
+	for _, m := range metricTable {
+		want = append(want, m.name)
+	}
+	for _, name := range want {
+		if !strings.Contains(string(text), "| `"+name+"` |") {
+			t.Errorf("docs/operating.md does not list %s", name)
+		}
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "| `drystone_"); ok {
+			name, _, _ = strings.Cut("drystone_"+name, "`")
+			if !slices.Contains(want, name) {
+				t.Errorf("docs/operating.md lists %s, which there is not", name)
+			}
+		}
+	}
+}
