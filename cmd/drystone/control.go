@@ -25,6 +25,9 @@ type founderFlags struct {
 
 // order signs an order and says that it is logged.
 func (f *founderFlags) order(ctx context.Context, t *terminal, a protocol.Action, add *protocol.Signed[protocol.Accept], remove protocol.PeerID, then string) error {
+	if _, err := parseLink(f.Link); err != nil {
+		return err
+	}
 	path := f.Key
 	if path == "" {
 		dir := f.Dir
