@@ -87,6 +87,14 @@ func (a *Aggregator) reveal(s source, i int) (*protocol.Reveal, error) {
 	return r, nil
 }
 
+// inSet holds a reveal, which its commit proves, against what the RevealSet names, which t attesters say they hold.
+func inSet(s *protocol.Reveal, r *protocol.Revealed) error {
+	if s.End.Payload != r.Payload || s.End.Feedback != r.Feedback {
+		return fmt.Errorf("the RevealSet of round %d names payload %s of %s, its commit proves %s: no merge here", s.Round, r.Payload.Short(), r.Peer.Short(), s.End.Payload.Short())
+	}
+	return nil
+}
+
 // fetchReveal asks peers, one after the other, for the i-th shard if it is not here, checks it and keeps it.
 func (a *Aggregator) fetchReveal(ctx context.Context, s source, i int, from []protocol.PeerID) error {
 	if r, err := a.reveal(s, i); err != nil || r != nil {
@@ -183,6 +191,9 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		}
 		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
 		for _, s := range shards {
+			if err := inSet(s, &r); err != nil {
+				return err
+			}
 			if _, err := a.blobs.Put(s.Payload); err != nil { // for whoever recomputes the merge
 				return err
 			}

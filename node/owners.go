@@ -115,6 +115,9 @@ func (a *Aggregator) shardPayloads(ctx context.Context, d *aggregate.DutyMerge, 
 			if err != nil || v == nil {
 				return nil, fmt.Errorf("shard %d of %s in round %d vanished from disk: %w", shard, r.Peer.Short(), d.Round, errNotYet)
 			}
+			if err := inSet(v, &r); err != nil {
+				return nil, err
+			}
 			if _, err := a.blobs.Put(v.Payload); err != nil { // for whoever recomputes the merge
 				return nil, err
 			}
