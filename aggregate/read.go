@@ -12,6 +12,14 @@ func (m *Machine) Phase() Phase { return m.s.Phase }
 // LastSettled returns the latest settled epoch, nil for none. It must not be changed.
 func (m *Machine) LastSettled() *SettledEpoch { return m.s.Pay.Last }
 
+// Newcomer returns who comes in by the change of the council that is pending.
+func (m *Machine) Newcomer() (protocol.PeerID, bool) {
+	if c := m.s.Orders.Change; c != nil && len(c.Body.Add) > 0 {
+		return c.Body.Add[0].Body.Aggregator.ID, true
+	}
+	return protocol.PeerID{}, false
+}
+
 // Commits returns the commits of a live round, ascending by peer; none for a round that is not live.
 func (m *Machine) Commits(number uint32) []protocol.Signed[protocol.Commit] {
 	var out []protocol.Signed[protocol.Commit]

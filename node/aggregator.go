@@ -47,7 +47,7 @@ type Aggregator struct {
 
 	mu       sync.Mutex
 	busy     map[string]bool              // duties under way, by key
-	done     map[string]bool              // duties done that the state machine still names, by key
+	done     map[string]time.Time         // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
 	few      *int                         // contributors of the newest round, if too few; nil otherwise
@@ -59,7 +59,7 @@ type Aggregator struct {
 // the other aggregators are there.
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
-		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]bool{},
+		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
 		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
@@ -158,7 +158,7 @@ func (a *Aggregator) takePart() error {
 	}
 	a.replica, err = replica.Open(replica.Config{
 		Dir: a.path("raft"), Self: a.cfg.Key.ID(), Members: founders, Streams: a.host, Log: a.cfg.Log, OnApply: a.applied,
-		Council: a.certifiedCouncil, Observers: func() []protocol.PeerID { return a.observers.list(time.Now()) },
+		Council: a.certifiedCouncil, Observers: a.mayObserve,
 		Machine: aggregate.Config{
 			Spec: a.spec, Run: a.run, Params: a.params,
 			VerifyDraw: verify.VerifyBLS, VerifySettlement: verifySettlement(a.run, deployment),

@@ -33,9 +33,10 @@ func (a *Aggregator) serveControl() {
 // ErrNotFounder means that an order was signed with another key than that of the run's founder.
 var ErrNotFounder = errors.New("only the founder of a run gives it orders")
 
-// Order signs an order with the founder's key and returns once an aggregator has logged it. add is the newcomer of
+// Order signs an order with the founder's key and returns once so many aggregators say that it is logged that an honest one is
+// among them. add is the newcomer of
 // ActionAdd and ActionReplace, else nil; remove the one who goes at ActionRemove and ActionReplace, else the zero ID. A
-// refusal, which would be the same at every aggregator, comes back as it is. The nonce is the time in milliseconds, so that
+// refusal, which needs as many, comes back as it is. The nonce is the time in milliseconds, so that
 // no aggregator's word decides it: after the clock was set back an order is refused.
 func (c *Client) Order(ctx context.Context, founder protocol.Key, action protocol.Action, add *protocol.Signed[protocol.Accept], remove protocol.PeerID) (*protocol.Control, error) {
 	if founder.ID() != c.spec.Founder {
@@ -53,18 +54,28 @@ func (c *Client) Order(ctx context.Context, founder protocol.Key, action protoco
 	if err := protocol.CheckControl(c.spec, c.run, &signed); err != nil {
 		return nil, err
 	}
-	last := errors.New("no aggregator is known")
+	council := c.Council()
+	need := len(council.Members) - council.Threshold + 1
+	taken, refused, last := 0, 0, errors.New("no aggregator is known")
 	for _, p := range c.councilPeers() {
-		_, last = c.callFor(ctx, time.Minute, p, callControl, signed.Encode(), maxSmall)
+		_, err := c.callFor(ctx, time.Minute, p, callControl, signed.Encode(), maxSmall)
 		var no *gossip.RemoteError
-		if last == nil || errors.As(last, &no) && (no.Code == gossip.CodeRefused || no.Code == gossip.CodeBusy || no.Code == gossip.CodeBad) {
-			break
+		switch {
+		case err == nil:
+			taken++
+		case errors.As(err, &no) && no.Code != gossip.CodeInternal:
+			refused, last = refused+1, err
+		case refused == 0:
+			last = err
+		}
+		if taken >= need {
+			return &order, nil
+		}
+		if refused >= need {
+			return nil, fmt.Errorf("%s: %w", action, last)
 		}
 	}
-	if last != nil {
-		return nil, fmt.Errorf("%s: %w", action, last)
-	}
-	return &order, nil
+	return nil, fmt.Errorf("%s: %d aggregators say that it is logged and %d refuse it, one of %d may lie: look at the status and try again: %w", action, taken, refused, need, last)
 }
 
 // applicationPrefix begins the text form of an application.

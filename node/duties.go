@@ -17,6 +17,9 @@ import (
 // retryDuty is the pause before a duty that failed is tried again.
 const retryDuty = time.Second
 
+// doAgain is how long a duty that is done may still be named before it is done again: the leader may have said so and lied.
+const doAgain = 20 * time.Second
+
 // maxDuties bounds the duties under way at once; checks queue for the compute device besides.
 const maxDuties = 64
 
@@ -61,7 +64,7 @@ func (a *Aggregator) forget(duties []aggregate.Duty) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	maps.DeleteFunc(a.done, func(key string, _ bool) bool { return !owed[key] })
+	maps.DeleteFunc(a.done, func(key string, at time.Time) bool { return !owed[key] || time.Since(at) > doAgain })
 }
 
 // begin starts a duty unless it is under way or done: its record may stand in the log before this aggregator has applied
@@ -69,7 +72,7 @@ func (a *Aggregator) forget(duties []aggregate.Duty) {
 func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Context) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy[key] || a.done[key] || len(a.busy) >= maxDuties {
+	if a.busy[key] || !a.done[key].IsZero() || len(a.busy) >= maxDuties {
 		return
 	}
 	a.busy[key] = true
@@ -84,7 +87,7 @@ func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Con
 		a.mu.Lock()
 		delete(a.busy, key)
 		if err == nil {
-			a.done[key] = true
+			a.done[key] = time.Now()
 		}
 		a.mu.Unlock()
 		select {

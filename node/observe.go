@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"drystone/aggregate"
 	"drystone/aggregate/replica"
 	"drystone/gossip"
 	"drystone/protocol"
@@ -63,6 +64,22 @@ func (o *observers) expire(now time.Time) {
 			delete(o.heard, id)
 		}
 	}
+}
+
+// mayObserve returns who may read along: before all others the one whom the founder has called in.
+func (a *Aggregator) mayObserve() []protocol.PeerID {
+	ids := a.observers.list(time.Now())
+	select {
+	case <-a.ready:
+	default:
+		return ids
+	}
+	a.replica.Read(func(m *aggregate.Machine) {
+		if id, ok := m.Newcomer(); ok && !slices.Contains(ids, id) {
+			ids = slices.Insert(ids, 0, id)
+		}
+	})
+	return ids
 }
 
 // serveObserve admits observers.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/big"
 	"slices"
+	"time"
 
 	"drystone/aggregate"
 	"drystone/gossip"
@@ -84,6 +85,9 @@ func (a *Aggregator) takeCommit(ctx context.Context, _ protocol.PeerID, req []by
 	if err := a.propose(ctx, aggregate.CommitRecord(c)); err != nil {
 		return nil, logged(err)
 	}
+	if err := a.counted(ctx, &c); err != nil {
+		return nil, err
+	}
 	a.mu.Lock()
 	if d := c.Digest(); !slices.Contains(a.receipts[c.Body.Round], d) {
 		a.receipts[c.Body.Round] = append(a.receipts[c.Body.Round], d)
@@ -91,6 +95,37 @@ func (a *Aggregator) takeCommit(ctx context.Context, _ protocol.PeerID, req []by
 	a.mu.Unlock()
 	r := protocol.Sign(a.cfg.Key, protocol.Receipt{Run: a.run, Round: c.Body.Round, Commit: c.Digest(), Aggregator: a.cfg.Key.ID()})
 	return r.Encode(), nil
+}
+
+// counted waits until this aggregator's own log has the commit as the one that counts. The leader's word is not enough for a
+// receipt, nor is that a commit was logged: a peer's second one is, as evidence.
+func (a *Aggregator) counted(ctx context.Context, c *protocol.Signed[protocol.Commit]) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	want := c.Digest()
+	for {
+		changed := a.replica.Changed()
+		other, mine := false, false
+		a.replica.Read(func(m *aggregate.Machine) {
+			for _, x := range m.Commits(c.Body.Round) {
+				if x.Body.Peer == c.Body.Peer {
+					mine = x.Digest() == want
+					other = !mine
+				}
+			}
+		})
+		switch {
+		case mine:
+			return nil
+		case other:
+			return gossip.Errorf(gossip.CodeRefused, "another commit of %s counts in round %d", c.Body.Peer.Short(), c.Body.Round)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return gossip.Errorf(gossip.CodeBusy, "the commit is not in this aggregator's log; ask again, or another aggregator")
+		}
+	}
 }
 
 // serveReveal answers with a kept reveal.

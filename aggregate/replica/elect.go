@@ -146,7 +146,7 @@ func (r *Replica) progress(ctx context.Context, id protocol.PeerID) (p progress,
 
 // serveProgress answers members.
 func (r *Replica) serveProgress(from protocol.PeerID, c net.Conn) {
-	if !r.mayReplicate(from) || !r.goTask(func() { r.answerProgress(c) }) {
+	if !r.aggregates(from) || !r.goTask(func() { r.answerProgress(c) }) {
 		c.Close()
 	}
 }

@@ -51,17 +51,9 @@ func (r *Replica) logged() (ids []protocol.PeerID) {
 	return ids
 }
 
-// mayPropose admits aggregators.
-func (r *Replica) mayPropose(id protocol.PeerID) bool { return slices.Contains(r.council(), id) }
-
-// mayReplicate admits aggregators, and who the group itself has as an observer.
-func (r *Replica) mayReplicate(id protocol.PeerID) bool {
-	if r.mayPropose(id) {
-		return true
-	}
-	live := r.live.Load()
-	return live != nil && suffrage(live.GetConfiguration().Configuration(), id) == reads
-}
+// aggregates reports whether id is an aggregator. Nobody else is heard here: Raft's handlers believe whoever speaks to them
+// by term and name, and an observer needs to be called only.
+func (r *Replica) aggregates(id protocol.PeerID) bool { return slices.Contains(r.council(), id) }
 
 // suffrage returns what part id has in the group.
 func suffrage(c raft.Configuration, id protocol.PeerID) part {

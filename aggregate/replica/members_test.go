@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
@@ -105,15 +106,31 @@ func TestObserver(t *testing.T) {
 	}
 	g.stopNodes()
 	g.settle()
+	// Raft's handlers believe whoever reaches them, so an observer must not.
+	for _, name := range []string{streamRaft, streamProgress, streamPropose} {
+		c, err := port{g.net, observer.ID()}.OpenStream(g.ctx(), g.keys[g.leader()].ID(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("an observer gets an answer on %s", name)
+		}
+	}
 	admitted.Store(new([]protocol.PeerID))
 	g.inGroup(observer.ID(), none)
-	c, err := port{g.net, observer.ID()}.OpenStream(g.ctx(), g.keys[g.leader()].ID(), streamRaft)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("a former observer gets an answer")
+}
+
+// The time is the leader's to log: a Tick that another aggregator forwards, which could end every deadline for ever, is not taken.
+func TestForwardedTickIsRefused(t *testing.T) {
+	g := newGroupWith(t, false, short, nil)
+	g.startNodes()
+	g.begin()
+	other := (g.leader() + 1) % 4
+	ctx, cancel := context.WithTimeout(g.ctx(), 5*time.Second)
+	defer cancel()
+	if err := g.reps[other].Propose(ctx, aggregate.TickRecord(253402300799999)); err == nil {
+		t.Error("a forwarded Tick was taken")
 	}
 }
 

@@ -168,7 +168,7 @@ func readAnswer(conn io.Reader) error {
 
 // serveProposal answers a proposal that another aggregator forwarded; observers only read.
 func (r *Replica) serveProposal(from protocol.PeerID, conn net.Conn) {
-	if !r.mayPropose(from) || !r.goTask(func() { r.answer(conn) }) {
+	if !r.aggregates(from) || !r.goTask(func() { r.answer(conn) }) {
 		conn.Close()
 	}
 }
@@ -185,9 +185,14 @@ func (r *Replica) answer(conn net.Conn) {
 		r.log.Debug("unreadable proposal", "err", err)
 		return
 	}
-	if !r.leads() {
+	switch e, bad := aggregate.DecodeEnvelope(record); {
+	case bad != nil:
+		err = bad
+	case e.Type == aggregate.RecordTick: // the clock is the leader's; a false time could not be taken back
+		err = errors.New("only the leader logs the time")
+	case !r.leads():
 		err = errTryAgain
-	} else {
+	default:
 		err = r.raftApply(record)
 	}
 	if _, err := conn.Write(encodeAnswer(err)); err != nil {

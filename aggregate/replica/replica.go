@@ -87,7 +87,7 @@ func (r *Replica) start() error {
 	r.meta = st.meta
 	r.release = append(r.release, st.close)
 	disk := &guarded{log: st.log, stable: st.stable, report: r.fail}
-	r.layer = newLayer(r.cfg.Self, r.mayReplicate, r.cfg.Streams)
+	r.layer = newLayer(r.cfg.Self, r.aggregates, r.cfg.Streams)
 	r.trans = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Logger: logger, Stream: r.layer, MaxPool: 2, MaxRPCsInFlight: maxPipelined, Timeout: ioTimeout})}
 	r.release = append(r.release, r.trans.Close)

@@ -13,7 +13,6 @@ import (
 
 	"drystone/aggregate"
 	"drystone/node"
-	"drystone/protocol"
 )
 
 // How often status --watch asks and redraws, how long it waits for an answer, and how wide it draws where the width of the
@@ -289,13 +288,4 @@ func clipLine(text string, width int) string {
 func firstLines(text string, n int) string {
 	lines := strings.SplitAfter(text, "\n")
 	return strings.Join(lines[:min(len(lines), n)], "")
-}
-
-// named finds an aggregator by its ID.
-func named(id string) (protocol.PeerID, error) {
-	p, err := protocol.ParsePeerID(id)
-	if err != nil {
-		return p, fmt.Errorf("%w: aggregator %q: %w", errUsage, id, err)
-	}
-	return p, nil
 }
