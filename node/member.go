@@ -66,6 +66,9 @@ func (m *member) open(ctx context.Context, cfg Config, link gossip.Link, spec *p
 	if err := m.listen(link); err != nil {
 		return err
 	}
+	if cfg.OnPulse != nil {
+		m.spawn(m.beat)
+	}
 	if err := m.loadSpec(ctx, link); err != nil {
 		return err
 	}
