@@ -33,6 +33,7 @@ type Aggregator struct {
 	control, cert  *gossip.Topic
 	ready          chan struct{} // closed when replica is set
 	timings        timings
+	duties         tally         // that ended, and their seconds
 	lacking        chan struct{} // capacity 1: the transparency log has a gap
 	keeping        sync.Mutex    // serialises appends to tlog and index
 	finished       chan struct{}
