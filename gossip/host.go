@@ -12,7 +12,6 @@ import (
 	"github.com/libp2p/go-libp2p"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libp2pproto "github.com/libp2p/go-libp2p/core/protocol"
@@ -51,8 +50,8 @@ type Host struct {
 	reach   reaching
 	probes  probeBudget
 
-	bandwidth *metrics.BandwidthCounter
-	calls     callTimes
+	flows flows
+	calls callTimes
 
 	mu     sync.Mutex
 	closed bool
@@ -84,10 +83,8 @@ func New(cfg Config) (*Host, error) {
 		book:    recordBook{records: map[peer.ID][]byte{}},
 		saved:   openBook(cfg.Book, cfg.Logger),
 		topics:  map[string]*Topic{},
-
-		bandwidth: metrics.NewBandwidthCounter(),
 	}
-	opts := append(reachOptions(cfg, h.relays, &h.reach), libp2p.BandwidthReporter(h.bandwidth))
+	opts := append(reachOptions(cfg, h.relays, &h.reach), libp2p.BandwidthReporter(&h.flows))
 	if h.lib, err = newLibp2p(cfg, opts); err != nil {
 		return nil, err
 	}

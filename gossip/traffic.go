@@ -44,7 +44,7 @@ var CallBounds = [...]float64{0.005, 0.02, 0.1, 0.5, 2, 10, 60}
 func (h *Host) Traffic() Traffic {
 	t := Traffic{Peers: len(h.lib.Network().Peers()), Protocols: map[string]Bytes{}, Topics: map[string]TopicTraffic{}, Calls: h.calls.read()}
 	run := "/drystone/1/" + h.cfg.Run.String() + "/"
-	for id, s := range h.bandwidth.GetBandwidthByProtocol() {
+	for id, s := range h.flows.read() {
 		name, ours := strings.CutPrefix(string(id), run)
 		switch {
 		case ours:
@@ -54,7 +54,7 @@ func (h *Host) Traffic() Traffic {
 			name = "libp2p" // identify, ping, DHT, relay
 		}
 		b := t.Protocols[name]
-		t.Protocols[name] = Bytes{b.In + s.TotalIn, b.Out + s.TotalOut}
+		t.Protocols[name] = Bytes{b.In + s.In, b.Out + s.Out}
 	}
 	h.mu.Lock()
 	topics := make([]*Topic, 0, len(h.topics))

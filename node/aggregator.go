@@ -33,6 +33,7 @@ type Aggregator struct {
 	control, cert  *gossip.Topic
 	ready          chan struct{} // closed when replica is set
 	timings        timings
+	duties         tally         // that ended, and their seconds
 	lacking        chan struct{} // capacity 1: the transparency log has a gap
 	keeping        sync.Mutex    // serialises appends to tlog and index
 	finished       chan struct{}
@@ -147,6 +148,9 @@ func (a *Aggregator) takePart() error {
 		founders[i] = x.ID
 	}
 	deployment := deploymentOf(a.run, genesis.Ledger)
+	if s := a.history.newestOpen(); s != nil {
+		a.timings.begin(s.Statement.Round + 1)
+	}
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
 	if err != nil {
@@ -320,6 +324,9 @@ func (a *Aggregator) propose(ctx context.Context, record []byte) error {
 // applied stores and publishes what a record brought about. Replication waits for it, so it only writes and queues.
 func (a *Aggregator) applied(ap replica.Applied) {
 	e := ap.Effects
+	if ap.Restored {
+		a.timings.restored()
+	}
 	a.noteTimes(&e)
 	a.keptLeaves(a.keepLeaves(e.FirstLeaf, e.Leaves))
 	if ap.LogSize > a.tlog.Size() {
@@ -358,7 +365,7 @@ func (a *Aggregator) noteTimes(e *aggregate.Effects) {
 	default:
 		return
 	}
-	a.timings.note(e, time.Now(), func(set *protocol.RevealSet) (tokens uint64) {
+	a.timings.note(e, time.Now(), a.history.rounds(), func(set *protocol.RevealSet) (tokens uint64) {
 		for _, r := range set.Set {
 			tokens += uint64(r.Steps) * a.spec.TokensPerStep()
 		}

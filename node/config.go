@@ -37,6 +37,9 @@ type Config struct {
 	OnListen func(gossip.Link)
 	// OnEvent, if not nil, is called with what happens, one call at a time. It must be quick.
 	OnEvent func(Event)
+	// OnPulse, if not nil, is called every second with what the network does, one call at a time, at times beside OnEvent. It
+	// must be quick.
+	OnPulse func(Pulse)
 
 	undivided bool          // every aggregator gathers and merges everything, whatever the quorum; tests compare with it
 	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it

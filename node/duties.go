@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"drystone/aggregate"
@@ -77,7 +78,9 @@ func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Con
 	}
 	a.busy[key] = true
 	a.spawn(func(ctx context.Context) {
+		began := time.Now()
 		err := fn(ctx)
+		a.duties.add(dutyName(key, err), time.Since(began).Seconds())
 		if err != nil && ctx.Err() == nil {
 			if !errors.Is(err, errNotYet) && !errors.Is(err, aggregate.ErrRefused) {
 				a.warn(0, fmt.Errorf("%s: %w", key, err))
@@ -95,6 +98,18 @@ func (a *Aggregator) begin(key string, done chan<- struct{}, fn func(context.Con
 		default:
 		}
 	})
+}
+
+// dutyName names an ended duty for the metrics: its kind, as its key begins, and its result.
+func dutyName(key string, err error) string {
+	kind, _, _ := strings.Cut(key, "/")
+	switch {
+	case err == nil:
+		return kind + "/done"
+	case errors.Is(err, errNotYet), errors.Is(err, aggregate.ErrRefused), errors.Is(err, context.Canceled):
+		return kind + "/again"
+	}
+	return kind + "/failed"
 }
 
 // errNotYet means that a duty has to wait; it is tried again.

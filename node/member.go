@@ -37,6 +37,7 @@ type member struct {
 	ownDevice bool
 
 	events sync.Mutex // serialises OnEvent
+	told   tally      // events by kind
 
 	ctx    context.Context // ended by close
 	cancel context.CancelFunc
@@ -65,6 +66,9 @@ func (m *member) open(ctx context.Context, cfg Config, link gossip.Link, spec *p
 	}
 	if err := m.listen(link); err != nil {
 		return err
+	}
+	if cfg.OnPulse != nil {
+		m.spawn(m.beat)
 	}
 	if err := m.loadSpec(ctx, link); err != nil {
 		return err
@@ -242,6 +246,7 @@ func (m *member) loadData(ctx context.Context, sources func() []protocol.PeerID)
 
 // emit reports an event.
 func (m *member) emit(e Event) {
+	m.told.add(string(e.Kind), float64(e.Count))
 	if m.cfg.OnEvent == nil {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,38 +28,9 @@ const (
 	count = prometheus.CounterValue
 )
 
-// The metrics of every member, then those of aggregators alone. Labels have few values: peers are none.
-var metricTable = []metric{
-	{"drystone_peers", "Peers connected now.", gauge, []string{"role"}},
-	{"drystone_mesh_peers", "Neighbours in the gossip mesh of a topic now.", gauge, []string{"role", "topic"}},
-	{"drystone_protocol_bytes_total", "Bytes of streams by protocol.", count, []string{"role", "protocol", "direction"}},
-	{"drystone_topic_bytes_total", "Bytes of gossiped messages by topic; every copy sent counts.", count, []string{"role", "topic", "direction"}},
-	{"drystone_topic_messages_total", "Gossiped messages by topic; every copy sent counts.", count, []string{"role", "topic", "direction"}},
-	{"drystone_blob_bytes_total", "Bytes of blob pieces.", count, []string{"role", "direction"}},
-	{"drystone_blob_busy_total", "Requests for pieces that were told to come back later.", count, []string{"role"}},
-	{"drystone_messages_limited_total", "Messages cut off because a neighbour exceeded its rate.", count, []string{"role"}},
-	{"drystone_messages_dropped_total", "Messages dropped because too many waited for validation.", count, []string{"role"}},
-	{"drystone_messages_lost_total", "Messages lost because a subscription's buffer was full.", count, []string{"role"}},
-	{"drystone_held_bytes", "Bytes of messages held until they can be judged.", gauge, []string{"role"}},
-	{"drystone_call_failures_total", "Calls to others that failed.", count, []string{"role", "call"}},
-	{"drystone_rounds_certified", "Rounds that the verified statement chain has certified.", gauge, []string{"role"}},
-
-	{"drystone_round", "Round under way.", gauge, nil},
-	{"drystone_phase", "1 for the present phase.", gauge, []string{"phase"}},
-	{"drystone_phase_seconds", "How long the present phase has lasted.", gauge, nil},
-	{"drystone_round_phase_seconds", "How long each phase of the last certified round lasted; merge is the merge and its certification.", gauge, []string{"phase"}},
-	{"drystone_records_total", "Leaves that this process saw logged, by type: commits, verdicts and others.", count, []string{"type"}},
-	{"drystone_roster_peers", "Peers of the newest round by state.", gauge, []string{"state"}},
-	{"drystone_checks", "Verdicts that the present aggregators have given.", gauge, nil},
-	{"drystone_faults", "Faults of the present aggregators.", gauge, nil},
-	{"drystone_epochs_settled", "Last settled epoch.", gauge, nil},
-	{"drystone_log_leaves", "Leaves of the transparency log.", gauge, nil},
-	{"drystone_raft_leader", "1 if this aggregator leads.", gauge, nil},
-	{"drystone_raft_has_leader", "1 if this aggregator knows of a leader.", gauge, nil},
-	{"drystone_raft_term", "Raft term.", gauge, nil},
-	{"drystone_raft_applied_index", "Last record applied.", gauge, nil},
-	{"drystone_raft_commit_lag", "Records that are committed and not yet applied here.", gauge, nil},
-}
+// metricTable has the metrics of every member, then those of aggregators alone. Labels have few values: peers are none, but for
+// the aggregators.
+var metricTable = slices.Concat(networkMetrics, councilMetrics)
 
 const callSeconds = "drystone_call_seconds"
 
@@ -107,66 +79,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.a != nil {
 		c.council(put)
 	}
-}
-
-func (c *collector) network(put func(string, float64, ...string)) {
-	t, s := c.m.host.Traffic(), c.m.host.Stats()
-	put("drystone_peers", float64(t.Peers), c.role)
-	for name, b := range t.Protocols {
-		put("drystone_protocol_bytes_total", float64(b.In), c.role, name, "in")
-		put("drystone_protocol_bytes_total", float64(b.Out), c.role, name, "out")
-	}
-	for name, x := range t.Topics {
-		put("drystone_mesh_peers", float64(x.Mesh), c.role, name)
-		put("drystone_topic_bytes_total", float64(x.In.Bytes), c.role, name, "in")
-		put("drystone_topic_bytes_total", float64(x.Out.Bytes), c.role, name, "out")
-		put("drystone_topic_messages_total", float64(x.In.Messages), c.role, name, "in")
-		put("drystone_topic_messages_total", float64(x.Out.Messages), c.role, name, "out")
-	}
-	put("drystone_blob_bytes_total", float64(s.BlobDown), c.role, "in")
-	put("drystone_blob_bytes_total", float64(s.BlobUp), c.role, "out")
-	put("drystone_blob_busy_total", float64(s.Busy), c.role)
-	put("drystone_messages_limited_total", float64(s.Cut), c.role)
-	put("drystone_messages_dropped_total", float64(s.Dropped), c.role)
-	put("drystone_messages_lost_total", float64(s.Lost), c.role)
-	put("drystone_held_bytes", float64(s.Held), c.role)
-}
-
-func (c *collector) council(put func(string, float64, ...string)) {
-	v, r := c.a.view(), c.a.replica.Figures()
-	inPhase, rounds := c.a.timings.read(time.Now())
-	put("drystone_round", float64(v.Round))
-	put("drystone_phase", 1, v.Phase.String())
-	put("drystone_phase_seconds", inPhase)
-	if n := len(rounds); n > 0 {
-		for phase, s := range rounds[n-1].Seconds {
-			put("drystone_round_phase_seconds", s, phase)
-		}
-	}
-	for name, n := range c.a.timings.records() {
-		put("drystone_records_total", float64(n), name)
-	}
-	states := map[string]int{}
-	for _, p := range peerStates(&v) {
-		states[p.State]++
-	}
-	for state, n := range states {
-		put("drystone_roster_peers", float64(n), state)
-	}
-	var checks, faults uint64
-	for _, a := range v.Aggregators {
-		checks, faults = checks+uint64(a.Checks), faults+uint64(a.Faults)
-	}
-	put("drystone_checks", float64(checks))
-	put("drystone_faults", float64(faults))
-	put("drystone_epochs_settled", float64(v.Settled))
-	put("drystone_log_leaves", float64(v.LogSize))
-	put("drystone_raft_leader", oneIf(r.Leads))
-	_, known := c.a.replica.Leader()
-	put("drystone_raft_has_leader", oneIf(known))
-	put("drystone_raft_term", float64(r.Term))
-	put("drystone_raft_applied_index", float64(r.Applied))
-	put("drystone_raft_commit_lag", float64(r.Committed-min(r.Committed, r.Applied)))
 }
 
 func oneIf(b bool) float64 {

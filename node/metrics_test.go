@@ -69,10 +69,35 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %g, before %g", name, after[name], before[name])
 		}
 	}
+	for name, want := range map[string]float64{
+		`drystone_verdicts{result="passed"}`: 6, `drystone_verdicts{result="failed"}`: 0, `drystone_open_checks`: 0, `drystone_reach{reach="public",role="aggregator"}`: 1,
+		`drystone_events_total{event="certified",role="aggregator"}`: 3, `drystone_events_total{event="finished",role="aggregator"}`: 1,
+		`drystone_aggregators_reached{role="aggregator"}`: 4, `drystone_network_trouble{role="aggregator"}`: 0,
+	} {
+		if got, ok := after[name]; !ok || got != want {
+			t.Errorf("%s is %g, want %g", name, got, want)
+		}
+	}
+	ended := func(of map[string]float64, name string) (n float64) { // which duties fall on one aggregator is a matter of luck
+		for key, v := range of {
+			if strings.HasPrefix(key, name+"{") && strings.Contains(key, `result="done"`) {
+				n += v
+			}
+		}
+		return n
+	}
+	for _, name := range []string{"drystone_duties_total", "drystone_duty_seconds_total"} {
+		if x, y := ended(before, name), ended(after, name); y <= x {
+			t.Errorf("%s is %g, before %g", name, y, x)
+		}
+	}
 	if after[`drystone_rounds_certified{role="aggregator"}`] != 3 || after[`drystone_phase{phase="finished"}`] != 1 || after[`drystone_round_phase_seconds{phase="train"}`] <= 0 {
 		t.Errorf("at the end: %v", after)
 	}
 	mine := scrape(t, trainer)
+	if want := float64(3 * l.spec.Train.Steps * uint32(l.spec.TokensPerStep())); mine[`drystone_trained_total{role="trainer"}`] != want {
+		t.Errorf("the trainer trained %g tokens, want %g", mine[`drystone_trained_total{role="trainer"}`], want)
+	}
 	if mine[`drystone_call_seconds_count{call="commit",role="trainer"}`] < 3 || mine[`drystone_topic_bytes_total{direction="out",role="trainer",topic="shard/0"}`] == 0 || mine["go_goroutines"] == 0 {
 		t.Errorf("trainer: %v", mine)
 	}

@@ -9,8 +9,8 @@ import (
 	"drystone/protocol"
 )
 
-// RoundTiming is how long the phases of a certified round lasted by one aggregator's own clock. A round that it caught up
-// on looks shorter than it was.
+// RoundTiming is how long the phases of a certified round lasted by one aggregator's own clock. Rounds that it did not
+// see from their Open on as they happened are left out: who comes back applies what it missed at once.
 type RoundTiming struct {
 	Round   uint32             `json:"round"`
 	Seconds map[string]float64 `json:"seconds"` // by phase; what preceded the Open counts for the round
@@ -26,11 +26,13 @@ func (r RoundTiming) Total() (seconds float64) {
 }
 
 // keptTimings is how many rounds' timings an aggregator remembers.
-const keptTimings = 16
+const keptTimings = 32
 
 // timings measures phases. It is safe for concurrent use.
 type timings struct {
 	mu     sync.Mutex
+	from   uint32 // earlier rounds were open already when this process began
+	live   bool   // the round under way was seen from its Open on
 	phase  aggregate.Phase
 	since  time.Time // when the phase began; zero before the first change that this process saw
 	now    RoundTiming
@@ -38,8 +40,23 @@ type timings struct {
 	leaves map[string]uint64 // that this process saw logged, by type
 }
 
-// note takes in one record's effects at a time. tokens says how many tokens a RevealSet stands for.
-func (t *timings) note(e *aggregate.Effects, now time.Time, tokens func(*protocol.RevealSet) uint64) {
+// begin says how many rounds the statement chain has opened when the process begins.
+func (t *timings) begin(opened uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.from = opened
+}
+
+// restored forgets the round under way: the state jumped to a snapshot.
+func (t *timings) restored() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.live, t.since, t.now = false, time.Time{}, RoundTiming{}
+}
+
+// note takes in one record's effects at a time. certified is how many rounds the statement chain had certified before it,
+// which tells records that come late; tokens says how many tokens a RevealSet stands for.
+func (t *timings) note(e *aggregate.Effects, now time.Time, certified uint32, tokens func(*protocol.RevealSet) uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.leaves == nil {
@@ -62,17 +79,19 @@ func (t *timings) note(e *aggregate.Effects, now time.Time, tokens func(*protoco
 	for i := range e.Final {
 		s := &e.Final[i].Statement
 		switch s.Kind {
+		case protocol.KindOpen:
+			t.live = s.Round >= max(t.from, certified)
 		case protocol.KindRevealSet:
 			if set, err := protocol.DecodeBody[protocol.RevealSet](s); err == nil {
 				t.now.Tokens = tokens(set)
 			}
 		case protocol.KindCertificate:
 			t.now.Round = s.Round
-			if t.now.Seconds != nil {
+			if t.live {
 				t.rounds = append(t.rounds, t.now)
 				t.rounds = t.rounds[max(0, len(t.rounds)-keptTimings):]
 			}
-			t.now = RoundTiming{}
+			t.now, t.live = RoundTiming{}, false
 		}
 	}
 }

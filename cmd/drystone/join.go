@@ -65,12 +65,15 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 		case node.EventTrained:
 			r.Rounds, r.Tokens = r.Rounds+1, r.Tokens+e.Count
 			show.line("round %d: trained %d tokens, loss %.3f", e.Round, e.Count, e.Loss)
+			show.status("round %d: trained", e.Round)
 		case node.EventStep:
 			show.status("round %d: step %d, loss %.3f", e.Round, e.Step, e.Loss)
 		default:
 			show.notable(e)
 		}
 	}
+	tc.OnPulse = show.pulse
+	show.status("joining")
 	show.line("joining run %s as %s", link.Run.Short(), cfg.Key.ID())
 	tr, err := node.OpenTrainer(ctx, tc, link)
 	if errors.Is(err, node.ErrCapacity) || errors.Is(err, trainer.ErrMemory) {

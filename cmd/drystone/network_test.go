@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,6 +44,7 @@ func TestProcesses(t *testing.T) {
 	secret := n.join("secret", "--password-file", n.file("pw"))
 	n.until(n.link, "round 2", func(s node.Status) bool { return s.View.Round >= 2 })
 	late := n.join("late", "--shards", "2")
+	watch, watchJSON := n.start("watch", "status", n.link, "--watch"), n.start("watch-json", "status", n.link, "--watch", "--json")
 
 	whole := n.result(first)
 	if whole.Balance != n.pay(12) || whole.Earned != whole.Balance || whole.Rounds != 12 || whole.Account != cold {
@@ -58,6 +60,7 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("late: %+v, want 1 to 10 rounds of 2 of 4 shards, paid %s", r, share)
 	}
 	checkCommands(t, n, whole)
+	checkWatch(t, watch, watchJSON, whole.Peer)
 	for _, p := range n.aggs {
 		p.stop()
 	}
@@ -105,6 +108,38 @@ func checkCommands(t *testing.T, n *network, whole joinResult) {
 	code, out, errOut = command(t, "audit", proof, "--run", whole.RunID.String(), "--blobs", filepath.Join(n.file("aggregator-1"), "data", "blobs"), "--json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || report.Standing != verify.StandingPassed || report.Levels[verify.L3].Status != verify.StatusPassed {
 		t.Errorf("audit: exit code %d, %v %s\n%s", code, err, errOut, out)
+	}
+}
+
+// checkWatch: status --watch tells every change in a line of its own, as text or as JSON, and ends with the run.
+func checkWatch(t *testing.T, watch, watchJSON *process, peer protocol.PeerID) {
+	watch.wait(0)
+	watchJSON.wait(0)
+	lines := watch.lines(&watch.out)
+	if n := len(lines); n < 3 || !strings.Contains(lines[n-1], "round 12 of 12  finished") || !strings.Contains(lines[n-1], "4 of 4 aggregators up") || !strings.Contains(lines[n-1], "6 epochs settled") {
+		t.Errorf("status --watch says\n  %s", strings.Join(lines, "\n  "))
+	}
+	for i := 1; i < len(lines); i++ {
+		if lines[i] == lines[i-1] || strings.Contains(lines[i], "\x1b") {
+			t.Errorf("status --watch, without a terminal, says %q", lines[i])
+		}
+	}
+	var last node.Status
+	for _, l := range watchJSON.lines(&watchJSON.out) {
+		var s node.Status
+		if err := json.Unmarshal([]byte(l), &s); err != nil {
+			t.Fatalf("status --watch --json: %v in %.200s", err, l)
+		}
+		if s.View.Round < last.View.Round || s.Teller == (protocol.PeerID{}) {
+			t.Errorf("status --watch --json: round %d after %d, told by %s", s.View.Round, last.View.Round, s.Teller)
+		}
+		last = s
+	}
+	if n := len(last.Timings); n == 0 || last.View.Phase != aggregate.PhaseFinished || last.Timings[n-1].Round != 11 || last.Timings[n-1].Seconds["train"] <= 0 {
+		t.Errorf("status --watch --json ends in phase %s with timings %+v", last.View.Phase, last.Timings)
+	}
+	if !slices.ContainsFunc(last.Peers, func(p node.PeerState) bool { return p.ID == peer && p.State == "checked" && p.Rounds == 12 }) {
+		t.Errorf("status --watch --json ends with peers %+v", last.Peers)
 	}
 }
 

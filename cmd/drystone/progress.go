@@ -25,10 +25,13 @@ type progress struct {
 	mu      sync.Mutex
 	start   time.Time
 	drawn   bool // a rewritten line stands on the screen
+	over    bool // closed: no pulse draws any more
 	steps   map[protocol.PeerID]uint32
 	losses  map[protocol.PeerID]float64
 	tokens  uint64
 	current uint32
+	doing   string // what the rewritten line says
+	net     string // and what it says of the network after that; may be empty
 	rounds  map[uint32]*roundSum
 }
 
@@ -77,6 +80,10 @@ func (p *progress) redraw(text string) {
 	if !p.live {
 		return
 	}
+	p.doing = text
+	if text += p.net; text == "" {
+		return
+	}
 	if r := []rune(text); len(r) > 118 {
 		text = string(r[:118])
 	}
@@ -84,11 +91,35 @@ func (p *progress) redraw(text string) {
 	p.drawn = true
 }
 
+// pulse is node.Config.OnPulse: it keeps what the rewritten line says of the network current.
+func (p *progress) pulse(n node.Pulse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.net = fmt.Sprintf("  %d peers, mesh %d, up %s, down %s", n.Peers, n.Mesh, mbits(n.Up), mbits(n.Down))
+	if n.Fetches > 0 {
+		p.net += "; fetching"
+		if n.Size > 0 {
+			p.net += fmt.Sprintf(" %.1f of %.1f MB", float64(n.Done)/1e6, float64(n.Size)/1e6)
+		}
+		if n.Left > 0 {
+			p.net += fmt.Sprintf(", %v left", n.Left.Round(time.Second))
+		}
+	}
+	p.redraw(p.doing)
+}
+
+// mbits renders bytes per second.
+func mbits(bytes float64) string { return fmt.Sprintf("%.1f Mbit/s", bytes*8/1e6) }
+
 // close leaves the cursor on an empty line.
 func (p *progress) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wipe()
+	p.over = true
 }
 
 func (p *progress) sum(round uint32) *roundSum {

@@ -26,7 +26,7 @@ const (
 
 type statusCmd struct {
 	Link  string `arg:"" help:"Run link."`
-	Watch bool   `help:"Go on until interrupted: redraw on a terminal, elsewhere print a line for each change." short:"w"`
+	Watch bool   `help:"Go on until the run is over or interrupted: redraw on a terminal, elsewhere print a line for each change." short:"w"`
 	JSON  bool   `help:"Print one JSON object; with --watch one a line for each change."`
 }
 
@@ -96,6 +96,9 @@ func (c *statusCmd) watch(ctx context.Context, t *terminal, client *node.Client)
 		if err := c.show(t, client, &last, &said); err != nil {
 			return err
 		}
+		if last.err == nil && last.s != nil && last.s.View.Phase == aggregate.PhaseFinished {
+			return nil
+		}
 	}
 }
 
@@ -123,7 +126,8 @@ func (c *statusCmd) show(t *terminal, client *node.Client, last *answer, said *s
 		if last.err != nil {
 			text = clipLine("no answer: "+oneLine(last.err), width) + "\n" + text
 		}
-		_, err = io.WriteString(t.out, "\x1b[H\x1b[2J"+firstLines(text, height-1))
+		_, err = io.WriteString(t.out, inPlace(firstLines(text, height-1), *said == ""))
+		*said = text
 		return err
 	}
 	line := ""
@@ -155,8 +159,8 @@ func summary(s *node.Status) string {
 		states = append(states, fmt.Sprintf("%d %s", n, state))
 	}
 	slices.Sort(states)
-	return fmt.Sprintf("round %d of %d  %s  leader %s  %d of %d aggregators up  %s  log %d", s.View.Round, total(s), phaseText(s), leaderText(s),
-		len(s.Up), len(s.View.Aggregators), strings.Join(states, ", "), s.View.LogSize)
+	return fmt.Sprintf("round %d of %d  %s  leader %s  %d of %d aggregators up  %s  %d epochs settled", s.View.Round, total(s), phaseText(s), leaderText(s),
+		len(s.Up), len(s.View.Aggregators), strings.Join(states, ", "), s.View.Settled)
 }
 
 func total(s *node.Status) uint32 {
@@ -192,15 +196,52 @@ func phaseText(s *node.Status) string {
 	return text
 }
 
+// orders tells the founder's orders that are in force or pending, by their numbers.
+func orders(v *aggregate.View) (lines []string) {
+	if o := v.Pause; o != nil {
+		lines = append(lines, fmt.Sprintf("pause, number %d of the founder: no further round opens until resume", o.Body.Nonce))
+	}
+	if o := v.Stop; o != nil {
+		lines = append(lines, fmt.Sprintf("stop, number %d of the founder: no further round opens", o.Body.Nonce))
+	}
+	if o := v.Change; o != nil {
+		who := ""
+		for i := range o.Body.Add {
+			who += " +" + o.Body.Add[i].Body.Aggregator.ID.Short()
+		}
+		for _, id := range o.Body.Remove {
+			who += " -" + id.Short()
+		}
+		lines = append(lines, fmt.Sprintf("%s%s, number %d of the founder: pending until earlier checks and payments have ended", o.Body.Action, who, o.Body.Nonce))
+	}
+	return lines
+}
+
+// verifiedRun is what is known of a run without anyone's word: node.Client is one.
+type verifiedRun interface {
+	Spec() *protocol.RunSpec
+	Council() *protocol.Council
+	Rounds() uint32
+}
+
 // drawStatus lays the status out, no line longer than width.
-func drawStatus(client *node.Client, s *node.Status, age time.Duration, width int) string {
+func drawStatus(run verifiedRun, s *node.Status, age time.Duration, width int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(clipLine(fmt.Sprintf(format, args...), width) + "\n") }
-	council := client.Council()
+	council := run.Council()
 	line("run      %s  %s", s.Run, s.Name)
-	line("verified %d rounds certified, each by %d of %d aggregators; what follows is as told by %s, %.0f seconds ago", client.Rounds(),
+	q := council.Quorum()
+	if text := node.CrashOnly(q); text != "" {
+		line("quorum   %s", text)
+	} else {
+		line("quorum   %d of %d aggregators sign: outvotes %d that lie, goes on without %d", q.Threshold, q.Aggregators, q.Faults(), q.Aggregators-q.Threshold)
+	}
+	line("verified %d rounds certified, each by %d of %d aggregators; what follows is as told by %s, %.0f seconds ago", run.Rounds(),
 		council.Threshold, len(council.Members), s.Teller.Short(), age.Seconds())
 	line("phase    %s for %.0f s, round %d of %d, leader %s", phaseText(s), s.InPhase, s.View.Round, total(s), leaderText(s))
+	for _, order := range orders(&s.View) {
+		line("order    %s", order)
+	}
 	line("settled  %d epochs", s.View.Settled)
 	checkpoint := "no checkpoint yet"
 	if c := s.View.Checkpoint; c != nil {
@@ -210,15 +251,7 @@ func drawStatus(client *node.Client, s *node.Status, age time.Duration, width in
 	if s.Network.Trouble != "" {
 		line("network  %s", s.Network.Trouble)
 	}
-	drawTimings(line, s.Timings, unitOf(client.Spec()))
-	line("peers    %d", len(s.Peers))
-	for _, p := range s.Peers {
-		share := ""
-		if p.Shards > 0 {
-			share = fmt.Sprintf("  %d shards", p.Shards)
-		}
-		line("  %s  %-10s %10d %s in %d rounds%s", p.ID, p.State, p.Tokens, unitOf(client.Spec()), p.Rounds, share)
-	}
+	drawTimings(line, s.Timings, unitOf(run.Spec()))
 	line("aggregators")
 	for _, a := range s.View.Aggregators {
 		state := "away"
@@ -232,6 +265,14 @@ func drawStatus(client *node.Client, s *node.Status, age time.Duration, width in
 			state += ", leader"
 		}
 		line("  %s  %-16s %d checks, %d faults", a.ID, state, a.Checks, a.Faults)
+	}
+	line("peers    %d", len(s.Peers))
+	for _, p := range s.Peers {
+		share := ""
+		if p.Shards > 0 {
+			share = fmt.Sprintf("  %d shards", p.Shards)
+		}
+		line("  %s  %-10s %10d %s in %d rounds%s", p.ID, p.State, p.Tokens, unitOf(run.Spec()), p.Rounds, share)
 	}
 	return b.String()
 }
@@ -285,7 +326,21 @@ func clipLine(text string, width int) string {
 	return string(r[:min(len(r), max(width-1, 1))])
 }
 
+// firstLines cuts a text to n lines, of which the last then says how many are missing.
 func firstLines(text string, n int) string {
-	lines := strings.SplitAfter(text, "\n")
-	return strings.Join(lines[:min(len(lines), n)], "")
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	if len(lines) <= n {
+		return text
+	}
+	n = max(n, 1)
+	return strings.Join(lines[:n-1], "") + fmt.Sprintf("... %d more lines\n", len(lines)-n+1)
+}
+
+// inPlace writes a text over what a terminal shows, line by line so that nothing flickers. The first one clears it all.
+func inPlace(text string, first bool) string {
+	start := "\x1b[H"
+	if first {
+		start += "\x1b[2J"
+	}
+	return start + strings.ReplaceAll(text, "\n", "\x1b[K\r\n") + "\x1b[J"
 }
