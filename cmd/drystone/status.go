@@ -13,6 +13,7 @@ import (
 
 	"drystone/aggregate"
 	"drystone/node"
+	"drystone/protocol"
 )
 
 // How often status --watch asks and redraws, how long it waits for an answer, and how wide it draws where the width of the
