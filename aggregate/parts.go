@@ -71,9 +71,10 @@ func (m *Machine) startParts(r *round) {
 // revealed returns the round's contributions without their payloads.
 func (m *Machine) revealed(r *round) []Contribution {
 	var in []Contribution
+	spans := m.spans(r)
 	for i := range r.Entries {
 		if e := &r.Entries[i]; e.Reveal != nil {
-			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: m.assigned(r, i)})
+			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: spans[i].List()})
 		}
 	}
 	return in
@@ -270,9 +271,10 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 		return nil
 	}
 	var duties []Duty
+	o := m.ownership(r)
 	for k := range r.Parts.Shards {
 		p := &r.Parts.Shards[k]
-		if v := p.votes(); !p.open(r.Parts) || v.has(self) || !slices.Contains(m.owners(r, k, v), self) {
+		if v := p.votes(); !p.open(r.Parts) || v.has(self) || !slices.Contains(o.of(k, v), self) {
 			continue
 		}
 		if p.Agreed {
@@ -326,13 +328,14 @@ func (p *part) equal(r shardResult) int {
 func (m *Machine) passOverMerge() {
 	r := m.round(m.s.Round)
 	var late []protocol.PeerID
+	o := m.ownership(r)
 	for k := range r.Parts.Shards {
 		p := &r.Parts.Shards[k]
 		if !p.open(r.Parts) {
 			continue
 		}
 		v := p.votes()
-		for _, id := range m.owners(r, k, v) {
+		for _, id := range o.of(k, v) {
 			if !v.has(id) {
 				late = append(late, id)
 			}
