@@ -22,9 +22,11 @@ func fewOwners(s *protocol.RunSpec) {
 }
 
 // newOwnedPlay is newPlay of a run whose shards have owners.
-func newOwnedPlay(t tb, change func(*protocol.RunSpec)) *play {
+func newOwnedPlay(t tb, change func(*protocol.RunSpec)) *play { return newPlayOf(t, ownedShards, change) }
+
+func newPlayOf(t tb, shards int, change func(*protocol.RunSpec)) *play {
 	w := aggtest.New(change)
-	w.Ownership, w.Params = true, ownedShards*w.Spec.Codec.ShardParams-100
+	w.Ownership, w.Params = true, shards*w.Spec.Codec.ShardParams-100
 	m, err := aggregate.New(w.Config())
 	if err != nil {
 		t.Fatal(err)
