@@ -85,7 +85,7 @@ type Event struct {
 	Peer  protocol.PeerID // whom it concerns; zero for the run as a whole
 	Step  uint32          // EventStep: inner steps done
 	Loss  float64         // EventStep, EventTrained: training loss, in nats per token or as the family has it
-	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventCommitted), epoch (EventSettled)
+	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventRevealed), receipts (EventCommitted), epoch (EventSettled)
 	Text  string          // one line for people
 	// Application is what the founder needs to take this aggregator in (EventOutside); see ParseApplication.
 	Application string
@@ -101,7 +101,8 @@ const (
 	EventOpen      EventKind = "open"      // a round began
 	EventStep      EventKind = "step"      // a trainer did an inner step
 	EventTrained   EventKind = "trained"   // a trainer finished its steps
-	EventCommitted EventKind = "committed" // a trainer's commit has a receipt
+	EventCommitted EventKind = "committed" // a trainer's commit has receipts enough, or is frozen
+	EventOmitted   EventKind = "omitted"   // a commit was left out in spite of receipts, and a file of evidence says by whom
 	EventFrozen    EventKind = "frozen"    // the commits of a round are closed
 	EventRevealed  EventKind = "revealed"  // the RevealSet is fixed
 	EventCertified EventKind = "certified" // the round has a result
