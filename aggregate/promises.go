@@ -128,16 +128,16 @@ func (p *Promises) Note(x Promise) { p.all = append(p.all, x) }
 func (p *Promises) Forget(certified uint32) int {
 	p.round = max(p.round, certified)
 	count := map[PromiseKind]int{}
-	kept := p.all[:0]
-	for i := len(p.all) - 1; i >= 0; i-- {
-		x := p.all[i]
+	var kept []Promise
+	for _, x := range slices.Backward(p.all) {
 		count[x.Kind]++
 		rounds := x.Kind == PromiseStatement || x.Kind == PromiseReceipt
 		if rounds && x.Number >= uint64(p.round) || !rounds && count[x.Kind] <= keepNumbered {
 			kept = append(kept, x)
 		}
 	}
-	slices.Reverse(p.all[:len(kept)])
+	slices.Reverse(kept)
+	p.all = kept
 	return len(kept)
 }
 
