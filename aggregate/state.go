@@ -194,6 +194,8 @@ func search[E any](s []E, id protocol.PeerID, key func(*E) protocol.PeerID) (int
 	return lo, lo < len(s) && key(&s[lo]) == id
 }
 
+func comparePeers(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) }
+
 func peerKey(p *peer) protocol.PeerID                   { return p.ID }
 func entryKey(e *entry) protocol.PeerID                 { return e.Peer }
 func drawKey(d *draw) protocol.PeerID                   { return d.Verifier }
