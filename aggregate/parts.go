@@ -80,9 +80,10 @@ func (m *Machine) startParts(r *round) {
 // revealed returns the round's contributions without their payloads.
 func (m *Machine) revealed(r *round) []Contribution {
 	var in []Contribution
+	spans := m.spans(r)
 	for i := range r.Entries {
 		if e := &r.Entries[i]; e.Reveal != nil {
-			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: m.assigned(r, i)})
+			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: spans[i].List()})
 		}
 	}
 	return in
@@ -304,9 +305,10 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 		return nil
 	}
 	var duties []Duty
+	o := m.ownership(r)
 	for _, k := range m.openParts(r) {
 		p := &r.Parts.Shards[k]
-		if v := p.votes(); v.has(self) || !slices.Contains(m.owners(r, k, v), self) {
+		if v := p.votes(); v.has(self) || !slices.Contains(o.of(k, v), self) {
 			continue
 		}
 		if p.Agreed {
@@ -368,9 +370,10 @@ func (p *part) equal(r shardResult) int {
 func (m *Machine) passOverMerge() {
 	r := m.round(m.s.Round)
 	var late []protocol.PeerID
+	o := m.ownership(r)
 	for _, k := range m.openParts(r) {
 		v := r.Parts.Shards[k].votes()
-		for _, id := range m.owners(r, k, v) {
+		for _, id := range o.of(k, v) {
 			if !v.has(id) {
 				late = append(late, id)
 			}

@@ -64,6 +64,7 @@ func (m *Machine) restore(data []byte) error {
 		if err := m.restoreCouncil(); err != nil {
 			return err
 		}
+		m.rank()
 	}
 	return m.coherent()
 }
