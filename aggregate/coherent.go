@@ -90,8 +90,10 @@ func (m *Machine) coherentPeers() error {
 	if !slices.EqualFunc(s.Aggregators, m.council.Members, same) {
 		return incoherent("other aggregators than the council's")
 	}
-	if len(s.Evidence) > maxEvidence {
-		return incoherent("%d pieces of evidence, limit %d", len(s.Evidence), maxEvidence)
+	// Everyone has at most one for each place of the live rounds, and of two epochs.
+	told := protocol.MaxSigners * (placesOfRound*(len(s.Rounds)+1) + 2)
+	if len(s.Evidence) > maxEvidence || len(s.Told) > told {
+		return incoherent("%d pieces of evidence, limit %d; %d of them told, limit %d", len(s.Evidence), maxEvidence, len(s.Told), told)
 	}
 	return nil
 }

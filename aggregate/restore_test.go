@@ -191,11 +191,11 @@ func FuzzRestore(f *testing.F) {
 // A snapshot of little else than empty elements would take hundreds of times its length once decoded; it is refused before.
 func TestRestoreBounded(t *testing.T) {
 	p := newPlay(t, nil)
-	head := []byte{0x96, 6, 0, 1, 0, 0, 0xf4, 0xf6, 0xf6, 0x40, 0x40, 0x80, 0x80} // an array of 22, up to the rounds
+	head := []byte{0x97, 6, 0, 1, 0, 0, 0xf4, 0xf6, 0xf6, 0x40, 0x40, 0x80, 0x80} // an array of 23, up to the rounds
 	for name, fill := range map[string]byte{"nulls": 0xf6, "empty arrays": 0x80} {
 		n := 1 << 23
 		b := append(binary.BigEndian.AppendUint32(append(bytes.Clone(head), 0x9a), uint32(n)), bytes.Repeat([]byte{fill}, n)...)
-		b = append(b, make([]byte, 9)...)
+		b = append(b, make([]byte, 10)...)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		err := p.m.RestoreState(b)

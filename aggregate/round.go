@@ -220,4 +220,5 @@ func (m *Machine) finish() bool {
 // prune forgets rounds whose checks have ended and whose RevealSet the current round no longer stands on.
 func (m *Machine) prune() {
 	m.s.Rounds = slices.DeleteFunc(m.s.Rounds, func(r round) bool { return r.Settled && r.Number+1 < m.s.Round })
+	m.forgetTold()
 }
