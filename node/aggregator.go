@@ -32,6 +32,7 @@ type Aggregator struct {
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
 	hearing        *hearing
+	refund         *refund
 	ready          chan struct{} // closed when replica is set
 	timings        timings
 	duties         tally         // that ended, and their seconds
@@ -62,7 +63,7 @@ type Aggregator struct {
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
 		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
-		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
+		receipts: map[uint32][]protocol.Digest{}, since: time.Now(), refund: newRefund(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -184,6 +185,7 @@ func (a *Aggregator) takePart() error {
 	a.serveObserve()
 	a.serveOpenings()
 	a.serveLeaves()
+	a.serveOver()
 	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
@@ -194,6 +196,7 @@ func (a *Aggregator) takePart() error {
 	})
 	a.spawn(a.work)
 	a.spawn(a.observe)
+	a.spawn(a.declareOver)
 	a.spawn(a.completeLog)
 	a.spawn(func(ctx context.Context) {
 		select {
