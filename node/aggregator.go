@@ -53,7 +53,6 @@ type Aggregator struct {
 	done     map[string]time.Time         // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
-	few      *int                         // contributors of the newest round, if too few; nil otherwise
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
 }
 
@@ -152,6 +151,7 @@ func (a *Aggregator) takePart() error {
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	if s := a.history.newestOpen(); s != nil {
 		a.timings.begin(s.Statement.Round + 1)
+		a.sayIfFew(&s.Statement)
 	}
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
