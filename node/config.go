@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"drystone/gossip"
+	"drystone/internal/gpu"
 	"drystone/protocol"
 	"drystone/trainer"
 )
@@ -25,7 +26,12 @@ type Config struct {
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
 	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
-	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
+	// Pace, if not nil, is called before every step of training and of a check, and holds it up until it returns. Its error
+	// should be that of its context.
+	Pace func(context.Context) error
+	// Cards, if not nil, reads the machine's cards for metrics, also while another call runs.
+	Cards func() ([]gpu.Card, error)
+	// Device, if not nil, is shared with other roles of this process and stays open; Threads and Pace are then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte

@@ -20,7 +20,8 @@ type progress struct {
 	spec      *protocol.RunSpec
 	peers     int
 	live      bool
-	certified chan uint32 // rounds with a result, for whoever evaluates them
+	certified chan uint32   // rounds with a result, for whoever evaluates them
+	also      func() string // what the rewritten line says beside the network; nil for nothing, set before the first pulse
 
 	mu      sync.Mutex
 	start   time.Time
@@ -107,6 +108,9 @@ func (p *progress) pulse(n node.Pulse) {
 		if n.Left > 0 {
 			p.net += fmt.Sprintf(", %v left", n.Left.Round(time.Second))
 		}
+	}
+	if p.also != nil {
+		p.net += p.also()
 	}
 	p.redraw(p.doing)
 }
