@@ -116,6 +116,7 @@ const (
 	EventConvicted EventKind = "convicted" // a contribution is refuted
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventRefunded  EventKind = "refunded"  // what the run did not earn is back at the sponsor's
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
 	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
 	EventEnd       EventKind = "end"       // the founder stopped the run

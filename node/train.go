@@ -50,6 +50,7 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 	if err != nil {
 		return err
 	}
+	t.sayIfFew(&st.Statement)
 	index := rosterIndex(open, t.cfg.Key.ID())
 	if index < 0 {
 		if err := t.unrostered(ctx, round); err != nil {
