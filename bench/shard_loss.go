@@ -41,7 +41,7 @@ func newRounds(d *device, peers int) *rounds {
 		r.peers = append(r.peers, protocol.DeriveKey(1, fmt.Sprintf("bench/peer/%d", i)).ID())
 	}
 	slices.SortFunc(r.peers, func(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) })
-	r.outer = make([]float32, d.spec.Outer.State(len(d.theta)))
+	r.outer = make([]float32, d.spec.OuterState(len(d.theta)))
 	return r
 }
 
