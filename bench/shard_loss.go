@@ -37,7 +37,7 @@ type rounds struct {
 
 func newRounds(d *device, peers int) *rounds {
 	r := &rounds{device: d, peers: somePeers(peers), feedback: make([][]float32, peers), theta: d.theta}
-	r.outer = make([]float32, d.spec.Outer.State(len(d.theta)))
+	r.outer = make([]float32, d.spec.OuterState(len(d.theta)))
 	return r
 }
 

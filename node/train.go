@@ -68,8 +68,14 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 			}
 		}
 	}
-	_, _, err = await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
-	return err
+	cert, _, err := await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
+	if err != nil || round+1 == t.spec.Train.Rounds {
+		return err
+	}
+	if _, err := t.model(ctx, round+1, cert.Model, t.councilPeers); err != nil && ctx.Err() == nil {
+		t.cfg.Log.Debug("the next state is fetched once more when its round opens", "round", round+1, "err", err)
+	}
+	return nil
 }
 
 // contribute trains and commits. It returns nil if the round closed before the commit was in, or if this peer has to sit
@@ -113,7 +119,7 @@ func (t *Trainer) frozen(round uint32) bool {
 func (t *Trainer) theta(ctx context.Context, round uint32, root protocol.Digest) (theta []float32, err error) {
 	var last error
 	err = retry(ctx, time.Second, func() error {
-		if theta, last = t.vector(ctx, root, t.params, t.councilPeers); last != nil && t.frozen(round) {
+		if theta, last = t.model(ctx, round, root, t.councilPeers); last != nil && t.frozen(round) {
 			return nil
 		}
 		return last
