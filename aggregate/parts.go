@@ -10,6 +10,15 @@ import (
 // the sums of all shards the machine derives the merge record; with its weights the owners merge their shards and log the
 // roots (ShardCertificate) until t are equal; from the roots of all shards the machine derives the Certificate, which
 // everyone signs.
+//
+// Sums are taken for the next few shards only (ahead), so that what lies in the state until it is folded has a bound.
+
+// maxAhead is how many shards beyond the folded ones may have sums in the log, and maxSums how many bytes all these sums may
+// take in the state, if that is enough for one shard: a quarter of MaxSnapshot.
+const (
+	maxAhead = 64
+	maxSums  = MaxSnapshot / 4
+)
 
 // parts is the state of such a merge.
 type parts struct {
@@ -71,9 +80,10 @@ func (m *Machine) startParts(r *round) {
 // revealed returns the round's contributions without their payloads.
 func (m *Machine) revealed(r *round) []Contribution {
 	var in []Contribution
+	spans := m.spans(r)
 	for i := range r.Entries {
 		if e := &r.Entries[i]; e.Reveal != nil {
-			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: m.assigned(r, i)})
+			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: spans[i].List()})
 		}
 	}
 	return in
@@ -121,8 +131,11 @@ func (m *Machine) partial(p *Partial) error {
 	if err != nil {
 		return err
 	}
-	if part.Agreed {
+	switch {
+	case part.Agreed:
 		return refuse(ErrLate, "partial of %s for shard %d of round %d, which is agreed on", b.Aggregator.Short(), b.Shard, r.Number)
+	case int(b.Shard) >= m.ahead(r):
+		return refuse(ErrEarly, "partial of %s for shard %d of round %d, shards up to %d come first", b.Aggregator.Short(), b.Shard, r.Number, m.ahead(r)-1)
 	}
 	for _, ballot := range part.Ballots {
 		if i, ok := search(ballot.Signers, b.Aggregator, sumKey); ok {
@@ -130,7 +143,7 @@ func (m *Machine) partial(p *Partial) error {
 		}
 	}
 	at := slices.IndexFunc(part.Ballots, func(x sumBallot) bool { return x.Root == b.Sums })
-	want := r.Parts.Fold.size(len(members(m.revealed(r), int(b.Shard))))
+	want := m.sumsSize(r, int(b.Shard))
 	switch {
 	case at < 0 && len(p.Sums) == 0 && want > 0:
 		return refuse(ErrEarly, "partial of %s for shard %d of round %d: its sums %s are not here", b.Aggregator.Short(), b.Shard, r.Number, b.Sums.Short())
@@ -154,6 +167,28 @@ func (m *Machine) partial(p *Partial) error {
 		m.fold(r)
 	}
 	return nil
+}
+
+// sumsSize is how many bytes the sums of a shard have.
+func (m *Machine) sumsSize(r *round, shard int) int {
+	return r.Parts.Fold.size(len(members(m.revealed(r), shard)))
+}
+
+// ahead returns the first shard whose sums have to wait. Every aggregator may log other sums for a shard, and none has more
+// than those of a shard that everyone trained.
+func (m *Machine) ahead(r *round) int {
+	all := 0
+	for i := range r.Entries {
+		if r.Entries[i].Reveal != nil {
+			all++
+		}
+	}
+	return min(int(r.Parts.Fold.Next)+aheadOf(len(m.council.Members), r.Parts.Fold.size(all)), len(r.Parts.Shards))
+}
+
+// aheadOf is how many shards may have sums of so many bytes, one for each aggregator.
+func aheadOf(aggregators, size int) int {
+	return max(1, min(maxAhead, maxSums/max(1, aggregators*size)))
 }
 
 func partAgreed(sums []byte) part { return part{Agreed: true, Sums: sums} }
@@ -270,9 +305,10 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 		return nil
 	}
 	var duties []Duty
-	for k := range r.Parts.Shards {
+	o := m.ownership(r)
+	for _, k := range m.openParts(r) {
 		p := &r.Parts.Shards[k]
-		if v := p.votes(); !p.open(r.Parts) || v.has(self) || !slices.Contains(m.owners(r, k, v), self) {
+		if v := p.votes(); v.has(self) || !slices.Contains(o.of(k, v), self) {
 			continue
 		}
 		if p.Agreed {
@@ -288,9 +324,17 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 	return duties
 }
 
-// open reports whether the shard's owners have something to log now: its sums, or its result once the weights are known.
-func (p *part) open(all *parts) bool {
-	return !p.Agreed || len(all.Record) > 0 && p.Final == nil
+// openParts returns the shards whose owners have something to log now: sums, or the result once the weights are known.
+func (m *Machine) openParts(r *round) []int {
+	var open []int
+	ahead := m.ahead(r)
+	for k := range r.Parts.Shards {
+		p := &r.Parts.Shards[k]
+		if !p.Agreed && k < ahead || len(r.Parts.Record) > 0 && p.Final == nil {
+			open = append(open, k)
+		}
+	}
+	return open
 }
 
 // votes are those on the shard's sums until they are agreed on, and then those on its result.
@@ -326,13 +370,10 @@ func (p *part) equal(r shardResult) int {
 func (m *Machine) passOverMerge() {
 	r := m.round(m.s.Round)
 	var late []protocol.PeerID
-	for k := range r.Parts.Shards {
-		p := &r.Parts.Shards[k]
-		if !p.open(r.Parts) {
-			continue
-		}
-		v := p.votes()
-		for _, id := range m.owners(r, k, v) {
+	o := m.ownership(r)
+	for _, k := range m.openParts(r) {
+		v := r.Parts.Shards[k].votes()
+		for _, id := range o.of(k, v) {
 			if !v.has(id) {
 				late = append(late, id)
 			}

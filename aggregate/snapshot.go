@@ -60,6 +60,9 @@ func (m *Machine) Restore(snapshot []byte) error {
 			return fmt.Errorf("restore aggregate state: %w", err)
 		}
 	}
+	if fresh.council != nil {
+		fresh.rank()
+	}
 	*m = fresh
 	return nil
 }

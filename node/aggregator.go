@@ -31,6 +31,7 @@ type Aggregator struct {
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
+	hearing        *hearing
 	ready          chan struct{} // closed when replica is set
 	timings        timings
 	duties         tally         // that ended, and their seconds
@@ -213,101 +214,6 @@ func (a *Aggregator) certifiedCouncil() (ids []protocol.PeerID) {
 		}
 	}
 	return ids
-}
-
-// joinTopics subscribes to what an aggregator gathers: statements, commits, the shards that it owns. consume begins to handle what
-// came in; it needs the replica.
-func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
-	var subs []*gossip.Subscription
-	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
-		return nil, err
-	}
-	if err := a.joinHaves(); err != nil {
-		return nil, err
-	}
-	a.follow(subs)
-	commits, err := a.subscribe(gossip.TopicCommit, v.Commit, 1024)
-	if err != nil {
-		return nil, err
-	}
-	var shards []*gossip.Subscription
-	for i := range v.Shards() {
-		if !a.gathers(i) {
-			continue
-		}
-		sub, err := a.subscribe(gossip.ShardTopic(i), v.Shard(i), 64)
-		if err != nil {
-			return nil, err
-		}
-		shards = append(shards, sub)
-	}
-	return func() {
-		a.consume(commits, a.heardCommit)
-		for _, sub := range shards {
-			a.consume(sub, a.heardReveal)
-		}
-	}, nil
-}
-
-func (a *Aggregator) subscribe(name string, v gossip.ValidateFunc, buffer int) (*gossip.Subscription, error) {
-	t, err := a.host.Join(name, v)
-	if err != nil {
-		return nil, err
-	}
-	return t.Subscribe(buffer)
-}
-
-func (a *Aggregator) consume(sub *gossip.Subscription, fn func(context.Context, []byte)) {
-	a.spawn(func(ctx context.Context) {
-		for {
-			msg, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			fn(ctx, msg.Data)
-		}
-	})
-}
-
-// heardCommit logs a gossiped commit, so that a trainer that reaches no aggregator directly still counts.
-func (a *Aggregator) heardCommit(ctx context.Context, data []byte) {
-	c, err := protocol.DecodeSigned[protocol.Commit](data)
-	if err != nil {
-		return
-	}
-	a.spawn(func(ctx context.Context) {
-		if err := a.propose(ctx, aggregate.CommitRecord(c)); err != nil && ctx.Err() == nil {
-			a.cfg.Log.Debug("gossiped commit", "peer", c.Body.Peer.Short(), "err", err)
-		}
-	})
-}
-
-// heardReveal keeps a reveal that the validator has checked.
-func (a *Aggregator) heardReveal(_ context.Context, data []byte) {
-	r, err := protocol.DecodeReveal(data)
-	a.heard.Add(uint64(len(data)))
-	if err == nil {
-		err = a.reveals.put(r, data)
-	}
-	if err != nil {
-		a.warn(0, fmt.Errorf("reveal: %w", err))
-	}
-}
-
-// commitOf serves the validators: a commit of the newest round.
-func (a *Aggregator) commitOf(p protocol.PeerID) (*protocol.Commit, bool) {
-	select {
-	case <-a.ready:
-	default:
-		return nil, false // the replica is still reading its log
-	}
-	var found *protocol.Commit
-	a.replica.Read(func(m *aggregate.Machine) {
-		if c, ok := m.Commit(p); ok {
-			found = &c.Body
-		}
-	})
-	return found, found != nil
 }
 
 // propose logs a record within the check deadline. That it is there already is success.
