@@ -165,6 +165,9 @@ func (t *Trainer) train(ctx context.Context, a protocol.Assignment, root protoco
 	self := t.cfg.Key.ID()
 	per, last := t.spec.TokensPerStep(), float32(0)
 	trained := func() {
+		if t.cfg.trained != nil {
+			t.cfg.trained()
+		}
 		t.emit(Event{Kind: EventTrained, Round: a.Round, Peer: self, Step: a.Steps, Loss: float64(last), Count: t.spec.Tokens(a.Steps, t.params, a.Shards)})
 	}
 	opt := trainer.TrainOptions{Peer: self, Salt: trainer.KeySalt(t.cfg.Key, t.run, a.Round), Store: t.store}
