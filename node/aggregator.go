@@ -33,6 +33,7 @@ type Aggregator struct {
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
 	hearing        *hearing
+	refund         *refund
 	ready          chan struct{} // closed when replica is set
 	timings        timings
 	duties         tally         // that ended, and their seconds
@@ -52,7 +53,6 @@ type Aggregator struct {
 	busy  map[string]bool      // duties under way, by key
 	done  map[string]time.Time // duties done that the state machine still names, by key
 	since time.Time            // this process's own clock at the newest final statement, at least at the start
-	few   *int                 // contributors of the newest round, if too few; nil otherwise
 	paid  uint64               // last epoch known to stand on the chain; ledger host only
 }
 
@@ -62,7 +62,7 @@ type Aggregator struct {
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
 		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
-		since: time.Now(),
+		since: time.Now(), refund: newRefund(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -137,7 +137,7 @@ func (a *Aggregator) storeGenesisState() (err error) {
 	if a.theta0, err = a.blobs.Put(floatBytes(theta)); err != nil {
 		return err
 	}
-	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.Outer.State(a.params)))
+	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.OuterState(a.params)))
 	return err
 }
 
@@ -154,6 +154,7 @@ func (a *Aggregator) takePart() error {
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	if s := a.history.newestOpen(); s != nil {
 		a.timings.begin(s.Statement.Round + 1)
+		a.sayIfFew(&s.Statement)
 	}
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
@@ -187,6 +188,7 @@ func (a *Aggregator) takePart() error {
 	a.serveObserve()
 	a.serveOpenings()
 	a.serveLeaves()
+	a.serveOver()
 	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
@@ -197,6 +199,7 @@ func (a *Aggregator) takePart() error {
 	})
 	a.spawn(a.work)
 	a.spawn(a.observe)
+	a.spawn(a.declareOver)
 	a.spawn(a.completeLog)
 	a.spawn(func(ctx context.Context) {
 		select {

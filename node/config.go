@@ -47,6 +47,7 @@ type Config struct {
 	// must be quick.
 	OnPulse func(Pulse)
 
+	trained   func()        // called when a round is trained; in a simulation it waits for as long as that would have taken
 	undivided bool          // every aggregator gathers and merges everything, whatever the quorum; tests compare with it
 	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }
@@ -116,6 +117,7 @@ const (
 	EventConvicted EventKind = "convicted" // a contribution is refuted
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventRefunded  EventKind = "refunded"  // what the run did not earn is back at the sponsor's
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
 	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
 	EventEnd       EventKind = "end"       // the founder stopped the run
