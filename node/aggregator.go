@@ -26,7 +26,7 @@ type Aggregator struct {
 	tlog     *verify.Log
 	index    *logIndex
 	reveals  *reveals
-	promises *promises
+	promises *replica.Promises
 	bank     *bank         // nil but for the founder
 	heard    atomic.Uint64 // bytes of reveals that gossip brought
 
@@ -88,7 +88,7 @@ func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, sp
 		return err
 	}
 	a.reveals = newReveals(a.path("reveals"))
-	if a.promises, err = openPromises(a.path("promises"), a.history.rounds()); err != nil {
+	if a.promises, err = replica.OpenPromises(a.path("promises"), a.history.rounds()); err != nil {
 		return err
 	}
 	if err := a.loadData(ctx, a.founderFirst); err != nil {
@@ -266,7 +266,7 @@ func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
 	defer a.mu.Unlock()
 	a.since = time.Now()
 	if s.Statement.Kind == protocol.KindCertificate {
-		a.promises.certified(s.Statement.Round)
+		a.promises.Certified(s.Statement.Round)
 	}
 }
 
@@ -387,7 +387,7 @@ func (a *Aggregator) shut() error {
 		errs = append(errs, a.tlog.Close())
 	}
 	if a.promises != nil {
-		errs = append(errs, a.promises.close())
+		errs = append(errs, a.promises.Close())
 	}
 	if a.bank != nil {
 		errs = append(errs, a.bank.close())

@@ -152,7 +152,7 @@ func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
 	a.mu.Lock()
 	since := a.since
 	a.mu.Unlock()
-	receipts := a.promises.receipts(s.Round)
+	receipts := a.promises.Receipts(s.Round)
 	var refused error
 	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), since, receipts) })
 	if refused != nil {

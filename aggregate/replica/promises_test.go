@@ -1,4 +1,4 @@
-package node
+package replica
 
 import (
 	"errors"
@@ -15,12 +15,12 @@ import (
 // the journal stays small.
 func TestPromisesAfterACrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "promises")
-	open := func(rounds uint32) *promises {
-		p, err := openPromises(path, rounds)
+	open := func(rounds uint32) *Promises {
+		p, err := OpenPromises(path, rounds)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { p.close() })
+		t.Cleanup(func() { p.Close() })
 		return p
 	}
 	commit := protocol.Hash("commit")
@@ -35,7 +35,7 @@ func TestPromisesAfterACrash(t *testing.T) {
 	with := freeze("one", protocol.Frozen{Commit: commit})
 	p := open(0)
 	for _, x := range []aggregate.Promise{aggregate.ReceiptPromise(3, commit), aggregate.NumberedPromise(aggregate.PromiseCheckpoint, 7, commit)} {
-		if err := p.give(x); err != nil {
+		if err := p.Give(x); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestPromisesAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = open(0)
-	if got := p.receipts(3); len(got) != 1 || got[0] != commit {
+	if got := p.Receipts(3); len(got) != 1 || got[0] != commit {
 		t.Errorf("receipts %v", got)
 	}
 	for name, c := range map[string]struct {
@@ -59,28 +59,28 @@ func TestPromisesAfterACrash(t *testing.T) {
 		"another checkpoint":          {aggregate.NumberedPromise(aggregate.PromiseCheckpoint, 7, protocol.Hash("fork")), aggregate.ErrDiffers},
 		"the same receipt":            {aggregate.ReceiptPromise(3, commit), nil},
 	} {
-		if err := p.give(c.x); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+		if err := p.Give(c.x); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := p.give(with); err != nil {
+	if err := p.Give(with); err != nil {
 		t.Errorf("the Freeze that has the commit: %v", err)
 	}
 	p = open(0)
-	if err := p.give(freeze("other", protocol.Frozen{Commit: commit})); !errors.Is(err, aggregate.ErrDiffers) {
+	if err := p.Give(freeze("other", protocol.Frozen{Commit: commit})); !errors.Is(err, aggregate.ErrDiffers) {
 		t.Errorf("a second Freeze: %v", err)
 	}
 	var all sync.WaitGroup
 	for r := range uint32(3 * compactPromises / 8) {
 		for i := range byte(8) {
 			all.Go(func() {
-				if err := p.give(aggregate.ReceiptPromise(r+4, protocol.Hash("many", []byte{i}))); err != nil {
+				if err := p.Give(aggregate.ReceiptPromise(r+4, protocol.Hash("many", []byte{i}))); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		all.Wait()
-		p.certified(r + 4)
+		p.Certified(r + 4)
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() > 150*2*compactPromises {
 		t.Errorf("the journal has %d bytes, %v", st.Size(), err)
@@ -93,12 +93,12 @@ func TestPromisesAfterACrash(t *testing.T) {
 
 // A disk that fails gives no promise.
 func TestPromisesNeedTheDisk(t *testing.T) {
-	p, err := openPromises(filepath.Join(t.TempDir(), "promises"), 0)
+	p, err := OpenPromises(filepath.Join(t.TempDir(), "promises"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.close()
-	if err := p.give(aggregate.ReceiptPromise(1, protocol.Digest{1})); err == nil || errors.Is(err, aggregate.ErrRefused) {
+	p.Close()
+	if err := p.Give(aggregate.ReceiptPromise(1, protocol.Digest{1})); !errors.Is(err, ErrDisk) {
 		t.Errorf("given: %v", err)
 	}
 }
