@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,9 +56,12 @@ func group4(w *aggtest.World) (c raft.Configuration) {
 	return c
 }
 
+// world is made once: its keys take time.
+var world = sync.OnceValue(func() *aggtest.World { return aggtest.New(short) })
+
 // newStand is a member in term 5 whose log has 3 entries, the first two committed.
 func newStand() (*stand, *check, *aggtest.World) {
-	w := aggtest.New(short)
+	w := world()
 	s := &stand{now: 5, commit: 2, base: group4(w), sets: [][]protocol.PeerID{w.Members()},
 		newborn: func() (*aggregate.Machine, error) { return aggregate.New(w.Config()) }}
 	s.log0 = []raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(s.base)}, {Index: 2, Term: 4, Type: raft.LogNoop}, {Index: 3, Term: 4}}
