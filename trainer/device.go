@@ -25,15 +25,23 @@ type Device struct {
 
 	closed bool
 	pace   func(context.Context) error // nil if nothing holds steps up
-	engine *exact.Engine
-	plan   *plan         // the last one; the Params of its model are the theta of the running job
-	in     models.Inputs // the batch of a step
+	engine *exact.Engine               // the processor
+	on     exact.Kernels               // what steps run on: engine or a card
+	plan   *plan                       // the last one; the Params of its model are the theta of the running job
+	in     models.Inputs               // the batch of a step
 }
 
 // NewDevice validates spec, which it keeps, and plans its training step on the given number of threads; results do not
 // depend on that number. run is the spec's RunID. Memory is 4 bytes per parameter, 12 bytes per trained parameter, and
 // activations. In a run that admits partial peers the first job plans the step, since it says what is trained.
 func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
+	return NewDeviceOn(nil, spec, run, data, threads)
+}
+
+// NewDeviceOn is NewDevice with steps that run on the given kernels, such as a card's, to the same bits; nil for the processor.
+// The Device closes them, unless NewDeviceOn fails. The threads evaluate and encode. An error that wraps ErrDevice says that
+// the kernels' device has no room for the run or does not work.
+func NewDeviceOn(on exact.Kernels, spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -56,9 +64,12 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	if err != nil {
 		return nil, err
 	}
+	if on == nil {
+		on = engine
+	}
 	d := &Device{
 		spec: spec, run: run, data: data, layout: layout, params: total, codec: codec,
-		turn: make(chan struct{}, 1), engine: engine,
+		turn: make(chan struct{}, 1), engine: engine, on: on,
 		in: models.NewInputs(spec.Model, spec.Train.Batch),
 	}
 	if spec.Train.MinShards == 0 {
@@ -79,6 +90,7 @@ func (d *Device) Close() {
 	defer func() { <-d.turn }()
 	if !d.closed {
 		d.closed = true
+		d.leave()
 		d.engine.Close()
 	}
 }
@@ -89,6 +101,43 @@ func (d *Device) Pace(wait func(context.Context) error) {
 	d.turn <- struct{}{}
 	defer func() { <-d.turn }()
 	d.pace = wait
+}
+
+// Path names what steps run on, such as avx2 or cuda:0.
+func (d *Device) Path() string {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	return d.on.Path()
+}
+
+// ToProcessor makes later jobs run on the processor, after an ErrDevice for instance. It does nothing if they do already.
+func (d *Device) ToProcessor() {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if !d.closed {
+		d.leave()
+	}
+}
+
+// leave lets go of the card, if steps run on one.
+func (d *Device) leave() {
+	if d.on != exact.Kernels(d.engine) {
+		d.plan = nil
+		d.on.Close()
+		d.on = d.engine
+	}
+}
+
+// wait returns when the kernels have run, so that their memory can be read and written.
+func (d *Device) wait() error { return deviceError(d.on.Wait()) }
+
+// deviceError marks the error of a device as one.
+func deviceError(err error) error {
+	var device *exact.DeviceError
+	if errors.As(err, &device) {
+		return fmt.Errorf("%w: %w", ErrDevice, err)
+	}
+	return err
 }
 
 // begin waits for the device. If it returns nil the caller owns it until it calls end.
@@ -136,6 +185,9 @@ func (d *Device) load(a protocol.Assignment, s State) error {
 	if err := d.planFor(a.Shards); err != nil {
 		return err
 	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	copy(d.plan.model.Params(), s.Theta)
 	if s.Step == 0 && len(s.M) == 0 && len(s.V) == 0 {
 		clear(d.plan.m)
@@ -171,6 +223,9 @@ func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to ui
 			onStep(s, loss)
 		}
 	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	return d.state(to).check()
 }
 
@@ -184,7 +239,7 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 		return loss, fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
 	if err != nil {
-		return loss, err
+		return loss, deviceError(err)
 	}
 	if err := d.clip(float32(t.Clip)); err != nil {
 		return loss, err
@@ -201,7 +256,7 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 			h.WeightDecay = float32(t.WeightDecay)
 		}
 		to := c.at + c.hi - c.lo
-		d.engine.AdamWStep(theta[c.lo:c.hi], grads[c.at:to], p.m[c.at:to], p.v[c.at:to], h)
+		d.on.AdamWStep(theta[c.lo:c.hi], grads[c.at:to], p.m[c.at:to], p.v[c.at:to], h)
 	}
 	return loss, nil
 }
@@ -210,16 +265,22 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 // that is not finite.
 func (d *Device) clip(limit float32) error {
 	grads := d.plan.model.Grads()
+	for i, c := range d.plan.pieces {
+		d.on.SumSquaresTo(d.plan.squares[i:], grads[c.at:c.at+c.hi-c.lo])
+	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	var total float32
-	for _, c := range d.plan.pieces {
-		total += d.engine.SumSquares(grads[c.at : c.at+c.hi-c.lo])
+	for _, s := range d.plan.squares {
+		total += s
 	}
 	norm := float32(math.Sqrt(float64(total)))
 	if math.IsNaN(float64(norm)) || math.IsInf(float64(norm), 0) {
 		return fmt.Errorf("%w: gradient norm is %v", ErrDiverged, norm)
 	}
 	if limit > 0 && norm > limit {
-		d.engine.Scale(grads, grads, limit/norm)
+		d.on.Scale(grads, grads, limit/norm)
 	}
 	return nil
 }
