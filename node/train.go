@@ -138,6 +138,9 @@ func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index u
 	if err := t.capacity.admits(len(a.Shards)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errSitOut, err)
 	}
+	if err := t.awaitCard(ctx); err != nil {
+		return nil, err
+	}
 	theta, err := t.theta(ctx, round, open.Model)
 	if err != nil {
 		return nil, err
@@ -155,6 +158,9 @@ func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index u
 		t.emit(Event{Kind: EventStep, Round: round, Peer: self, Step: step + 1, Loss: float64(loss), Count: uint64(step+1) * per})
 	}
 	c, err := t.device.Train(ctx, a, theta, opt)
+	if t.deviceFailed(round, err) {
+		return nil, fmt.Errorf("%w: the card failed", errSitOut)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type Trainer struct {
 	commits       *gossip.Topic
 	control, cert *gossip.Topic
 	shards        []*gossip.Topic
+	onCard        bool // steps run on the card; of the goroutine of work
 	finished      chan struct{}
 	err           error // why it stopped, once finished is closed
 }
@@ -67,6 +68,9 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return err
 	}
 	if err := t.loadData(ctx, t.councilPeers); err != nil {
+		return err
+	}
+	if err := t.openDevice(ctx); err != nil {
 		return err
 	}
 	if t.capacity, err = t.chooseCapacity(ctx, cfg); err != nil {

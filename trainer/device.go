@@ -35,13 +35,6 @@ type Device struct {
 // depend on that number. run is the spec's RunID. Memory is 4 bytes per parameter, 12 bytes per trained parameter, and
 // activations. In a run that admits partial peers the first job plans the step, since it says what is trained.
 func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
-	return NewDeviceOn(nil, spec, run, data, threads)
-}
-
-// NewDeviceOn is NewDevice with steps that run on the given kernels, such as a card's, to the same bits; nil for the processor.
-// The Device closes them, unless NewDeviceOn fails. The threads evaluate and encode. An error that wraps ErrDevice says that
-// the kernels' device has no room for the run or does not work.
-func NewDeviceOn(on exact.Kernels, spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threads int) (*Device, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -64,12 +57,9 @@ func NewDeviceOn(on exact.Kernels, spec *protocol.RunSpec, run protocol.Digest, 
 	if err != nil {
 		return nil, err
 	}
-	if on == nil {
-		on = engine
-	}
 	d := &Device{
 		spec: spec, run: run, data: data, layout: layout, params: total, codec: codec,
-		turn: make(chan struct{}, 1), engine: engine, on: on,
+		turn: make(chan struct{}, 1), engine: engine, on: engine,
 		in: models.NewInputs(spec.Model, spec.Train.Batch),
 	}
 	if spec.Train.MinShards == 0 {
@@ -110,6 +100,21 @@ func (d *Device) Path() string {
 	return d.on.Path()
 }
 
+// To makes later jobs run their steps on the given kernels, such as a card's, to the same bits. The Device closes them, also if
+// To fails, with ErrClosed. Evaluation and encoding stay on the processor. A job on kernels whose device has no room for the
+// run, or does not work, fails with ErrDevice.
+func (d *Device) To(kernels exact.Kernels) error {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if d.closed {
+		kernels.Close()
+		return ErrClosed
+	}
+	d.leave()
+	d.plan, d.on = nil, kernels
+	return nil
+}
+
 // ToProcessor makes later jobs run on the processor, after an ErrDevice for instance. It does nothing if they do already.
 func (d *Device) ToProcessor() {
 	d.turn <- struct{}{}
@@ -117,6 +122,17 @@ func (d *Device) ToProcessor() {
 	if !d.closed {
 		d.leave()
 	}
+}
+
+// SelfCheck runs exact.SelfCheck on what steps run on. It returns an error that wraps exact.ErrWrong, ErrDevice or ErrClosed,
+// or is ctx's.
+func (d *Device) SelfCheck(ctx context.Context, rounds int) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
+	d.plan = nil // its memory is let go; the next job plans again
+	return deviceError(exact.SelfCheck(d.on, rounds))
 }
 
 // leave lets go of the card, if steps run on one.
