@@ -111,6 +111,7 @@ const (
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
 	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
 	EvidenceDoubleShard       EvidenceKind = 6 // an aggregator signed two results for one shard of a round; the first counts
+	EvidenceWithheld          EvidenceKind = 7 // a contributor opened nothing in time, for the first time; the contribution is not paid
 )
 
 // String returns the kind in words.
@@ -128,6 +129,8 @@ func (k EvidenceKind) String() string {
 		return "unchecked contribution"
 	case EvidenceDoubleShard:
 		return "double shard certificate"
+	case EvidenceWithheld:
+		return "opening withheld"
 	}
 	return "unknown"
 }
@@ -137,7 +140,7 @@ type Evidence struct {
 	_      struct{} `cbor:",toarray"`
 	Kind   EvidenceKind
 	Round  uint32
-	Who    protocol.PeerID // who contradicted itself; the contributor of an undecided or unchecked contribution
+	Who    protocol.PeerID // who contradicted itself; the contributor of an undecided, unchecked or withheld contribution
 	First  protocol.Digest // of the message that counts; zero if there is none
 	Second protocol.Digest // of the other
 }

@@ -88,6 +88,7 @@ func (m *Machine) fixOpen() bool {
 			p.Active = false
 		}
 	}
+	m.probation(r)
 	propose(m, protocol.Open{Model: m.s.Model, Outer: m.s.Outer, Roster: roster, Capacity: capacity})
 	m.enter(PhaseOpening)
 	return true
