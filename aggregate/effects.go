@@ -111,7 +111,8 @@ const (
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
 	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
 	EvidenceDoubleShard       EvidenceKind = 6 // an aggregator signed two results for one shard of a round; the first counts
-	EvidenceWithheld          EvidenceKind = 7 // a contributor opened nothing in time, for the first time; the contribution is not paid
+	EvidenceDoubleSettlement  EvidenceKind = 7 // an aggregator signed two settlements of one epoch; the first counts
+	EvidenceWithheld          EvidenceKind = 8 // a contributor opened nothing in time, for the first time; the contribution is not paid
 )
 
 // String returns the kind in words.
@@ -129,6 +130,8 @@ func (k EvidenceKind) String() string {
 		return "unchecked contribution"
 	case EvidenceDoubleShard:
 		return "double shard certificate"
+	case EvidenceDoubleSettlement:
+		return "double settlement"
 	case EvidenceWithheld:
 		return "opening withheld"
 	}

@@ -47,6 +47,7 @@ type Config struct {
 	// must be quick.
 	OnPulse func(Pulse)
 
+	trained   func()        // called when a round is trained; in a simulation it waits for as long as that would have taken
 	undivided bool          // every aggregator gathers and merges everything, whatever the quorum; tests compare with it
 	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }

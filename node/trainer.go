@@ -36,6 +36,7 @@ type Trainer struct {
 	commits       *gossip.Topic
 	control, cert *gossip.Topic
 	shards        []*gossip.Topic
+	ahead         *ahead // the next round, of the goroutine that follows the chain
 	finished      chan struct{}
 	err           error  // why it stopped, once finished is closed
 	absent        string // said last of an absence; of work
@@ -60,7 +61,7 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 			return err
 		}
 	}
-	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2); err != nil {
+	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2+t.spec.Train.Delay); err != nil {
 		return err
 	}
 	t.reveals = newReveals(t.path("reveals"))
