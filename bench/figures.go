@@ -38,6 +38,7 @@ var figures = []Figure{
 	joinTime,
 	joinDonors,
 	churn64,
+	bytesPerPeer,
 	commOverhead,
 	hostilePeers,
 	topicTraffic,

@@ -65,7 +65,11 @@ func (m *member) stepTo(ctx context.Context, round uint32, root protocol.Digest,
 		return nil, err
 	}
 	for ; from < round; from++ {
-		if err := m.step(ctx, from, theta, sources); err != nil {
+		cert, err := m.certificate(from)
+		if err == nil {
+			err = m.step(ctx, cert, theta, sources)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("round %d: %w", from, err)
 		}
 	}
@@ -113,12 +117,8 @@ func (m *member) certificate(round uint32) (*protocol.Certificate, error) {
 	return cert, err
 }
 
-// step fetches the payloads of a round and takes theta to the state after it.
-func (m *member) step(ctx context.Context, round uint32, theta []float32, sources func() []protocol.PeerID) error {
-	cert, err := m.certificate(round)
-	if err != nil {
-		return err
-	}
+// step fetches the payloads that a Certificate names and takes theta to the state after its round.
+func (m *member) step(ctx context.Context, cert *protocol.Certificate, theta []float32, sources func() []protocol.PeerID) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fetchUpdates)
 	for k, u := range cert.Updates {
