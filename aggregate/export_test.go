@@ -18,6 +18,16 @@ func (m *Machine) Enter(from, to Phase) Phase {
 	return m.s.Phase
 }
 
+// SumsAhead returns the most bytes that the sums of shards ahead of the fold take in the state, and of how many shards.
+func SumsAhead(aggregators, contributors int, gram bool) (bytes, shards int) {
+	f := fold{Gram: []uint64{}}
+	if gram {
+		f.Gram = make([]uint64, 1)
+	}
+	shards = aheadOf(aggregators, f.size(contributors))
+	return shards * aggregators * f.size(contributors), shards
+}
+
 // MergeInParts is Merge as the owners of the shards and the machine do it together.
 func MergeInParts(spec *protocol.RunSpec, theta, outer []float32, all []Contribution) ([]float32, []float32, []protocol.Merged, error) {
 	r, err := MergePartsResult(spec, theta, outer, all)

@@ -338,26 +338,32 @@ func TestTranscripts(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPlay(t, s.change)
 			s.play(p)
-			file := filepath.Join("testdata", "transcripts", filepath.Base(t.Name())+".txt")
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(file, []byte(p.log.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(want) != p.log.String() {
-				t.Errorf("transcript differs from %s; it is now:\n%s", file, p.log.String())
-			}
-			p.checkLog()
-			p.checkChain()
+			p.golden(t)
 		})
 	}
+}
+
+// golden compares the transcript with its file, and the log and the chain with what their rules say.
+func (p *play) golden(t *testing.T) {
+	t.Helper()
+	file := filepath.Join("testdata", "transcripts", filepath.Base(t.Name())+".txt")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(p.log.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != p.log.String() {
+		t.Errorf("transcript differs from %s; it is now:\n%s", file, p.log.String())
+	}
+	p.checkLog()
+	p.checkChain()
 }
 
 // checkLog recomputes the transparency log from its leaves (RFC 6962, section 2.1).

@@ -22,21 +22,25 @@ type device struct {
 
 // newDevice makes the device for a run on a code path. It fills in what the spec says of the data and the founder. The
 // choices say how steps are computed: weights and batches are those of the run without them.
-func newDevice(spec protocol.RunSpec, path string, threads int, choices ...func(*protocol.TrainSpec)) (*device, error) {
+func newDevice(spec protocol.RunSpec, path string, threads int, choices ...func(*protocol.RunSpec)) (*device, error) {
 	data, _, err := node.LoadCorpus(nil)
 	if err != nil {
 		return nil, err
 	}
-	spec = node.WithData(spec, data)
+	return newDeviceOn(data, node.WithData(spec, data), path, threads, choices...)
+}
+
+// newDeviceOn is newDevice for a spec that says what there is to say of the data.
+func newDeviceOn(data []byte, spec protocol.RunSpec, path string, threads int, choices ...func(*protocol.RunSpec)) (*device, error) {
 	spec.Founder = protocol.DeriveKey(1, "bench/founder").ID()
 	run, err := spec.ID()
 	if err != nil {
 		return nil, err
 	}
 	for _, choose := range choices {
-		choose(&spec.Train)
+		choose(&spec)
 	}
-	set, err := trainer.NewDataset(data, spec.Data.Holdout)
+	set, err := trainer.OpenDataset(spec.Data, data)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,8 @@ type Env struct {
 	Python  string
 	Talk    io.Writer
 
-	Patience int // rounds of a contest that are measured again if other programs disturb
+	State    string // directory of figures that go on where they were stopped; "" without --state
+	Patience int    // rounds of a contest that are measured again if other programs disturb
 
 	runs  int // --runs; 0 for each figure's own
 	tmp   string
@@ -73,7 +74,7 @@ func newEnv(c *runCmd, talk io.Writer) (*Env, error) {
 	}
 	m := thisMachine()
 	return &Env{Machine: m, Root: filepath.Dir(mod), Threads: m.Threads, Python: c.Python, Talk: talk,
-		Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second, rest: 100 * time.Millisecond}, nil
+		State: c.State, Patience: c.Patience, runs: c.Runs, tmp: tmp, pages: map[string][]byte{}, load: readLoad, pause: time.Second, rest: 100 * time.Millisecond}, nil
 }
 
 // moduleVersion returns the version of a module that this program is built with.

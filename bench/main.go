@@ -9,6 +9,9 @@
 // such as a code path and a size; a row has the median, least and greatest of its runs, and in a comparison the same for
 // the other side and the ratio of the medians. Sides of a comparison take turns, so that a slow minute strikes both.
 //
+// Figures that train for hours need --state DIR: there they keep what is done, so that they can be stopped at any time
+// and go on with the same command. Their results do not depend on how busy the machine is.
+//
 // What cannot be measured here is skipped aloud, with the reason. A missed target is shown and is no failure; a
 // measurement that goes wrong is, after which the others are measured all the same. Every figure has a limit of time, at
 // which it is stopped with the rows that it has, so that run all ends: list says when.
@@ -59,6 +62,7 @@ type runCmd struct {
 	Publish  bool     `help:"Write the rows into docs/figures.md, beside those of other figures; run all implies it."`
 	Runs     int      `help:"Runs of each measurement; default: what each figure says."`
 	Patience int      `help:"How often a row repeats a round that other programs disturbed." default:"10"`
+	State    string   `help:"Directory in which figures that train for hours keep what they have, and go on after a stop." placeholder:"DIR"`
 	Python   string   `help:"Python that has the peers installed, for comparisons with them." default:"python3"`
 }
 

@@ -23,10 +23,10 @@ var bitParity = Figure{
 }
 
 // passes are ways to compute a training step that may not change a bit.
-var passes = []func(*protocol.TrainSpec){
-	func(t *protocol.TrainSpec) { t.MicroBatch = t.Batch / 2 },
-	func(t *protocol.TrainSpec) { t.Recompute = true },
-	func(t *protocol.TrainSpec) { t.MicroBatch, t.Recompute = t.Batch/2, true },
+var passes = []func(*protocol.RunSpec){
+	func(s *protocol.RunSpec) { s.Train.MicroBatch = s.Train.Batch / 2 },
+	func(s *protocol.RunSpec) { s.Train.Recompute = true },
+	func(s *protocol.RunSpec) { s.Train.MicroBatch, s.Train.Recompute = s.Train.Batch/2, true },
 }
 
 const parityThreads = 8

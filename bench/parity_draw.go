@@ -125,7 +125,7 @@ func poolProbe(eng *exact.Engine, src *source, s exact.ConvShape) *probe {
 var parityModel = protocol.ModelSpec{Family: "llama", Dim: 40, Layers: 1, Heads: 2, KVHeads: 1, FFN: 26, Vocab: 256, Context: 32, NormEps: 1e-5, RopeTheta: 10000}
 
 // stateDigest trains parityModel for so many steps and returns the digest of parameters and moments.
-func stateDigest(ctx context.Context, path string, threads int, steps uint32, choices ...func(*protocol.TrainSpec)) (digested, error) {
+func stateDigest(ctx context.Context, path string, threads int, steps uint32, choices ...func(*protocol.RunSpec)) (digested, error) {
 	spec := node.DefaultSpec()
 	spec.Name, spec.Model = "bit-parity", parityModel
 	spec.Train.Rounds, spec.Train.Steps, spec.Train.Segment, spec.Train.Warmup, spec.Train.Batch = 1, steps, steps, 0, 32

@@ -36,13 +36,18 @@ type rounds struct {
 }
 
 func newRounds(d *device, peers int) *rounds {
-	r := &rounds{device: d, feedback: make([][]float32, peers), theta: d.theta}
-	for i := range peers {
-		r.peers = append(r.peers, protocol.DeriveKey(1, fmt.Sprintf("bench/peer/%d", i)).ID())
-	}
-	slices.SortFunc(r.peers, func(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) })
+	r := &rounds{device: d, peers: somePeers(peers), feedback: make([][]float32, peers), theta: d.theta}
 	r.outer = make([]float32, d.spec.OuterState(len(d.theta)))
 	return r
+}
+
+// somePeers returns so many peers, ascending.
+func somePeers(n int) (ids []protocol.PeerID) {
+	for i := range n {
+		ids = append(ids, protocol.DeriveKey(1, fmt.Sprintf("bench/peer/%d", i)).ID())
+	}
+	slices.SortFunc(ids, func(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) })
+	return ids
 }
 
 // play trains and merges one round. capacity is that of an Open.

@@ -9,13 +9,16 @@ import (
 	"drystone/protocol"
 )
 
-// gathers reports whether this aggregator is among the first owners of a shard, or all own everything. What falls to it
-// because others are late it fetches, like any reveal that gossip did not bring.
+// gathers reports whether this aggregator is one of the present council, and among the first owners of a shard or all own
+// everything. What falls to it because others are late it fetches, like any reveal that gossip did not bring.
 func (a *Aggregator) gathers(shard int) bool {
+	council, _ := a.history.rules()
+	if _, ok := council.Member(a.cfg.Key.ID()); !ok {
+		return false
+	}
 	if a.cfg.undivided {
 		return true
 	}
-	council, _ := a.history.rules()
 	ids := a.certifiedCouncil()
 	n := a.spec.Owners(council.Quorum(), a.params, 1)
 	return n == len(ids) || slices.Contains(protocol.OwnerOrder(a.run, uint32(shard), ids)[:n], a.cfg.Key.ID())

@@ -13,6 +13,7 @@ import (
 // work follows the statement chain round by round until the run is over.
 func (t *Trainer) work(ctx context.Context) {
 	defer close(t.finished)
+	t.reviewReceipts()
 	for round := t.history.rounds(); round < t.spec.Train.Rounds; round++ {
 		if err := t.round(ctx, round); errors.Is(err, errEnded) {
 			t.emit(Event{Kind: EventFinished, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the founder stopped the run after %d rounds", round)})
@@ -49,6 +50,7 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 	if err != nil {
 		return err
 	}
+	t.sayIfFew(&st.Statement)
 	index := rosterIndex(open, t.cfg.Key.ID())
 	if index < 0 {
 		if err := t.unrostered(ctx, round); err != nil {
@@ -98,7 +100,7 @@ func (t *Trainer) contribute(ctx context.Context, open *protocol.Open, st *proto
 			return nil, err
 		}
 	}
-	return c, t.commit(ctx, st, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest())))
+	return c, t.commit(ctx, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest())))
 }
 
 // errSitOut means that this peer cannot take part in a round; it can in the next.
@@ -191,39 +193,21 @@ func (t *Trainer) feedback(round uint32) ([]float32, error) {
 	return nil, nil
 }
 
-// commit publishes the commit and gets a receipt for it, trying until the round is frozen.
-func (t *Trainer) commit(ctx context.Context, st *protocol.SignedStatement, commit protocol.Signed[protocol.Commit]) error {
-	data := commit.Encode()
-	if err := t.commits.Publish(ctx, data); err != nil && ctx.Err() == nil {
+// commit publishes the commit and gets receipts for it, trying until the round is frozen.
+func (t *Trainer) commit(ctx context.Context, commit protocol.Signed[protocol.Commit]) error {
+	if err := t.commits.Publish(ctx, commit.Encode()); err != nil && ctx.Err() == nil {
 		t.cfg.Log.Debug("publish commit", "err", err)
 	}
-	err := retry(ctx, time.Second, func() error {
-		if t.frozen(st.Statement.Round) {
-			return nil // too late or in already: the Freeze tells
-		}
-		return t.askCouncil(ctx, callCommit, data, func(resp []byte) error { return t.checkReceipt(resp, commit) })
-	})
+	n, err := t.place(ctx, commit.Body.Round, commit)
 	if err == nil {
-		t.emit(Event{Kind: EventCommitted, Round: commit.Body.Round, Peer: t.cfg.Key.ID(), Step: commit.Body.Steps})
+		t.emit(Event{Kind: EventCommitted, Round: commit.Body.Round, Peer: t.cfg.Key.ID(), Step: commit.Body.Steps, Count: uint64(n)})
 	}
 	return err
 }
 
-func (t *Trainer) checkReceipt(data []byte, commit protocol.Signed[protocol.Commit]) error {
-	r, err := protocol.DecodeSigned[protocol.Receipt](data)
-	if err != nil {
-		return err
-	}
-	council, _ := t.history.rules()
-	if _, ok := council.Member(r.Body.Aggregator); !ok || r.Body.Run != t.run || r.Body.Commit != commit.Digest() {
-		return errors.New("the receipt is not for this commit")
-	}
-	return r.Verify()
-}
-
 // reveal publishes every assigned shard once the Freeze holds this peer's commit.
 func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribution) error {
-	freeze, _, err := await[protocol.Freeze](ctx, t.history, protocol.KindFreeze, round)
+	freeze, st, err := await[protocol.Freeze](ctx, t.history, protocol.KindFreeze, round)
 	if err != nil {
 		return err
 	}
@@ -236,9 +220,10 @@ func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribut
 		}
 	}
 	if at < 0 {
-		t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the commit to round %d came too late; nothing is lost but this round", round)})
+		t.leftOut(round, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Prev)))
 		return nil
 	}
+	t.forgetReceipts(round)
 	path := protocol.PathTo(leaves, at)
 	var sent uint64
 	for i := range c.Payloads {

@@ -172,14 +172,11 @@ func (t *Trainer) serve() {
 	})
 }
 
-// askCouncil calls aggregators, one after the other, until one answers well.
-func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte, accept func([]byte) error) error {
+// askCouncil calls aggregators, one after the other, until one answers.
+func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte) error {
 	last := errors.New("no aggregator is known")
 	for _, p := range t.councilPeers() {
-		data, err := t.callFor(ctx, 40*time.Second, p, name, req, maxSmall)
-		if err == nil && accept != nil {
-			err = accept(data)
-		}
+		_, err := t.callFor(ctx, 40*time.Second, p, name, req, maxSmall)
 		if err == nil {
 			return nil
 		}
@@ -198,7 +195,7 @@ func (t *Trainer) Leave(ctx context.Context) error {
 		return err
 	}
 	msg := protocol.Sign(t.cfg.Key, protocol.Leave{Run: t.run, Peer: t.cfg.Key.ID(), Nonce: nonce}).Encode()
-	return t.askCouncil(ctx, callLeave, msg, nil)
+	return t.askCouncil(ctx, callLeave, msg)
 }
 
 // Finished is closed when the last round is certified, or when the trainer cannot go on; Err then says why.

@@ -24,8 +24,14 @@ func TestAssignShardsProperty(t *testing.T) {
 		reached := make([]map[uint32]bool, len(capacity))
 		for r := range (uint32(shards) + smallest - 1) / smallest {
 			count := make([]int, shards)
+			spans := ShardSpans(shards, first+r, capacity)
 			for i, c := range capacity {
 				got := AssignShards(shards, first+r, capacity, i)
+				for s := range shards {
+					if _, own := PlaceOf(got, s); own != spans[i].Has(s) {
+						t.Fatalf("shard %d of %v: %v is in span %+v", s, got, !own, spans[i])
+					}
+				}
 				if c == 0 || c >= uint32(shards) {
 					if got != nil {
 						t.Fatalf("a peer that can train %d of %d shards is assigned %v", c, shards, got)

@@ -24,6 +24,7 @@ type Device struct {
 	turn chan struct{} // holds one element while a job runs; the job owns everything below
 
 	closed bool
+	pace   func(context.Context) error // nil if nothing holds steps up
 	engine *exact.Engine
 	plan   *plan         // the last one; the Params of its model are the theta of the running job
 	in     models.Inputs // the batch of a step
@@ -80,6 +81,14 @@ func (d *Device) Close() {
 		d.closed = true
 		d.engine.Close()
 	}
+}
+
+// Pace makes every job wait for the function before each of its steps, nil for no wait. It must not change anything: what
+// comes of a job does not depend on when its steps run. Its error, which should be that of its context, ends the job.
+func (d *Device) Pace(wait func(context.Context) error) {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	d.pace = wait
 }
 
 // begin waits for the device. If it returns nil the caller owns it until it calls end.
@@ -148,6 +157,11 @@ func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to ui
 	for s := from; s < to; s++ {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if d.pace != nil {
+			if err := d.pace(ctx); err != nil {
+				return err
+			}
 		}
 		loss, err := d.step(a, s)
 		if err != nil {

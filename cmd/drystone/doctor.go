@@ -91,7 +91,8 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	add(speed, memory, examineGPU())
+	add(speed, memory)
+	add(examineCards()...)
 	say.close()
 	if err := c.report(t, &d); err != nil {
 		return err
