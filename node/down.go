@@ -119,19 +119,29 @@ func (m *member) certificate(round uint32) (*protocol.Certificate, error) {
 
 // step fetches the payloads that a Certificate names and takes theta to the state after its round.
 func (m *member) step(ctx context.Context, cert *protocol.Certificate, theta []float32, sources func() []protocol.PeerID) error {
+	return m.updates(ctx, cert, sources, func(shard int, payload []byte) error {
+		lo, hi := m.spec.Codec.Shard(m.params, shard)
+		return aggregate.ApplyDown(m.spec, theta[lo:hi], payload)
+	})
+}
+
+// updates fetches the payloads that a Certificate names and hands over each as it comes, from several goroutines.
+func (m *member) updates(ctx context.Context, cert *protocol.Certificate, sources func() []protocol.PeerID, take func(shard int, payload []byte) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fetchUpdates)
 	for k, u := range cert.Updates {
 		if u.Size == 0 {
 			continue
 		}
-		lo, hi := m.spec.Codec.Shard(m.params, k)
 		g.Go(func() error {
 			payload, err := m.update(ctx, cert, u, sources)
+			if err == nil {
+				err = take(k, payload)
+			}
 			if err != nil {
 				return fmt.Errorf("shard %d: %w", k, err)
 			}
-			return aggregate.ApplyDown(m.spec, theta[lo:hi], payload)
+			return nil
 		})
 	}
 	return g.Wait()
