@@ -140,6 +140,14 @@ var scenarios = []scenario{
 		p.tick(20)
 		p.rounds(9, 0, 1, 2)
 	}},
+	{"delayed training", delayed, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		p.must(p.w.Join(3, 1)) // there when round 1 opens, so it trains round 2
+		p.rounds(1, 0, 1, 2)
+		p.must(p.w.Leave(0, 2)) // announced for round 2, and not waited for
+		p.rounds(9, 0, 1, 2, 3)
+	}},
 	{"pause and resume", twoRounds, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()

@@ -88,7 +88,7 @@ func (m *Machine) fixOpen() bool {
 			p.Active = false
 		}
 	}
-	propose(m, protocol.Open{Model: m.s.Model, Outer: m.s.Outer, Roster: roster, Capacity: capacity})
+	propose(m, m.opening(roster, capacity))
 	m.enter(PhaseOpening)
 	return true
 }

@@ -227,7 +227,7 @@ func (a *Aggregator) outer(ctx context.Context, root protocol.Digest) ([]float32
 // check replays what a draw chose of a contribution and gives a verdict.
 func (a *Aggregator) check(ctx context.Context, d aggregate.DutyCheck) error {
 	round := d.Assignment.Round
-	model, _, err := a.history.modelRoot(round)
+	model, err := a.history.startRoot(round)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotYet, err)
 	}

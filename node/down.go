@@ -31,11 +31,15 @@ func (m *member) putUpdates(payloads ...[]byte) error {
 	return nil
 }
 
-// model reads theta at the start of a round, whose ModelRoot is root. Where the run has a way down and an earlier state is
-// here it fetches payloads if they are fewer bytes than the state, and the state itself if that does not lead to root.
+// model reads the state of that root, which a round opens with or, in a run with a delay, trains from. Where the run has a way
+// down and an earlier state is here it fetches payloads if they are fewer bytes than the state, and the state itself if that
+// does not lead to root.
 func (m *member) model(ctx context.Context, round uint32, root protocol.Digest, sources func() []protocol.PeerID) ([]float32, error) {
 	if m.spec.Codec.Down == "" || m.blobs.Has(root) {
 		return m.vector(ctx, root, m.params, sources)
+	}
+	if at, _, err := m.history.modelRoot(round); round > 0 && (err != nil || at != root) {
+		round-- // it trains from the state of the round before
 	}
 	theta, err := m.stepTo(ctx, round, root, sources)
 	if err == nil {

@@ -45,41 +45,49 @@ func TestCommOverhead(t *testing.T) {
 		t.Skip("trains the 10.8 M model for two rounds with 12 and with 60 trainers: -long")
 	}
 	for _, peers := range []int{16, 64} {
-		t.Run(fmt.Sprint(peers), func(t *testing.T) { commOverhead(t, peers) })
+		for delay := range uint32(2) {
+			t.Run(fmt.Sprintf("%d peers, delay %d", peers, delay), func(t *testing.T) { commOverhead(t, peers, delay) })
+		}
 	}
 }
 
-func commOverhead(t *testing.T, peers int) {
+func commOverhead(t *testing.T, peers int, delay uint32) {
 	cfg := overheadConfig(t, peers-4)
-	var arrived lastTime // of the newest state at the last trainer
+	cfg.Spec.Train.Delay, cfg.Spec.Train.Rounds = delay, overheadRounds+delay
+	cfg.Edit = func(c *Config) { c.trained = func() { time.Sleep(computing) } }
+	var arrived lastTime // of each round's state at the last trainer
 	cfg.OnEvent = func(e Event) {
-		if e.Kind == EventTrained {
+		if e.Kind == EventStep && e.Step == 1 {
 			arrived.set(e.Round, time.Now())
-			time.Sleep(computing)
 		}
+	}
+	what := fmt.Sprintf("%d peers", peers)
+	if delay > 0 {
+		what = fmt.Sprintf("%d peers, delay %d", peers, delay)
 	}
 	simulateRun(t, cfg, simlink.Steady(50*time.Millisecond), everyLine(100, 20), func(t *testing.T, r *simRun) {
 		h := r.Aggregators[1].history
-		// Round 0 starts from a state that everyone has; the next is like all that follow.
-		eventually(t, t.Context(), h, protocol.KindOpen, 1)
+		// Round 0 starts from a state that everyone has, with a delay round 1 too; the next is like all that follow.
+		timed := 1 + delay
+		eventually(t, t.Context(), h, protocol.KindOpen, timed)
 		began, up, down := time.Now(), r.blobBytes(true), r.blobBytes(false)
 		sent, received := r.packets(len(r.Aggregators))
 		at := map[protocol.Kind]float64{}
 		for _, k := range []protocol.Kind{protocol.KindFreeze, protocol.KindRevealSet, protocol.KindCertificate} {
-			eventually(t, t.Context(), h, k, 1)
+			eventually(t, t.Context(), h, k, timed)
 			at[k] = time.Since(began).Seconds()
 		}
-		eventually(t, t.Context(), h, protocol.KindOpen, 2)
+		eventually(t, t.Context(), h, protocol.KindOpen, timed+1)
 		took := time.Since(began)
 		up, down = r.blobBytes(true)-up, r.blobBytes(false)-down
 		allSent, allReceived := r.packets(len(r.Aggregators))
-		checkStayed(t, h, r.Trainers, 2)
+		checkStayed(t, h, r.Trainers, timed+1)
 		share := 100 * (1 - computing.Seconds()/took.Seconds())
 		n := uint64(len(r.Trainers))
-		t.Logf("figure comm-overhead|%d peers|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; after the Open the last "+
-			"trainer has the state at %.2f s, all commits are frozen at %.2f, the reveals attested at %.2f, the result is certified at %.2f; "+
+		t.Logf("figure comm-overhead|%s|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; from the Open on the last "+
+			"trainer has its state at %.2f s, all commits are frozen at %.2f, the reveals attested at %.2f, the result is certified at %.2f; "+
 			"a trainer fetches %.2f MB of blobs a round and serves %.2f MB, and its packets of all kinds are %.2f MB up and %.2f MB down",
-			peers, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, arrived.of(1).Sub(began).Seconds(),
+			what, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, arrived.of(timed).Sub(began).Seconds(),
 			at[protocol.KindFreeze], at[protocol.KindRevealSet], at[protocol.KindCertificate], float64(down/n)/1e6, float64(up/n)/1e6,
 			float64(allSent-sent)/1e6/float64(n), float64(allReceived-received)/1e6/float64(n))
 	})

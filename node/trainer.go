@@ -36,6 +36,8 @@ type Trainer struct {
 	commits       *gossip.Topic
 	control, cert *gossip.Topic
 	shards        []*gossip.Topic
+	ahead         *ahead // the next round, of the goroutine that follows the chain
+	onCard        bool   // steps run on the card; of the goroutine that has the Device
 	finished      chan struct{}
 	err           error // why it stopped, once finished is closed
 }
@@ -59,7 +61,7 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 			return err
 		}
 	}
-	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2); err != nil {
+	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2+t.spec.Train.Delay); err != nil {
 		return err
 	}
 	t.reveals = newReveals(t.path("reveals"))
@@ -67,6 +69,9 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return err
 	}
 	if err := t.loadData(ctx, t.councilPeers); err != nil {
+		return err
+	}
+	if err := t.openDevice(ctx); err != nil {
 		return err
 	}
 	if t.capacity, err = t.chooseCapacity(ctx, cfg); err != nil {

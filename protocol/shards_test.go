@@ -208,6 +208,23 @@ func TestLastFieldLeftOut(t *testing.T) {
 			t.Errorf("join, %s: %v", name, err)
 		}
 	}
+	if got := mustEncode(Open{Model: run, Outer: run, Roster: []PeerID{id}, Start: run}); !slices.Equal(got, cat(0x86, open, 0x80, 0x58, 32, run[:], 0x80)) {
+		t.Errorf("open of the last round of a delayed run: %x", got)
+	}
+	start := cat(0x58, 32, run[:])
+	for name, data := range map[string][]byte{
+		"no start":           cat(0x86, open, 0x80, 0x58, 32, make([]byte, 32), 0x80),
+		"zero capacity":      cat(0x86, open, 0x81, 0, start, 0x80),
+		"too many":           cat(0x86, open, 0x82, 1, 1, start, 0x80),
+		"capacity null":      cat(0x86, open, 0xf6, start, 0x80),
+		"ahead null":         cat(0x86, open, 0x80, start, 0xf6),
+		"start without list": cat(0x85, open, 0x80, start),
+		"one more":           cat(0x87, open, 0x80, start, 0x80, 0),
+	} {
+		if err := Decode(data, MaxMessage, new(Open)); !errors.Is(err, ErrNotCanonical) {
+			t.Errorf("delayed open, %s: %v", name, err)
+		}
+	}
 	for name, data := range map[string][]byte{
 		"no capacity": cat(0x84, open, 0x80), "all zero": cat(0x84, open, 0x81, 0), "too many": cat(0x84, open, 0x82, 1, 1), "null": cat(0x84, open, 0xf6),
 		"not shortest": cat(0x84, open, 0x81, 0x18, 3), "list head not shortest": cat(0x84, open, 0x98, 1, 3),

@@ -84,6 +84,10 @@ type TrainSpec struct {
 	// all, and is not encoded.
 	MinShards uint32 `toml:"min_shards,omitzero" cbor:"min_shards,omitzero"`
 
+	// Delay, 0 or 1, is how many rounds late a merge reaches the training: with 1, round r trains from theta_{r-1}, so that a
+	// peer trains while the round before is revealed, merged and fetched. 0 is not encoded.
+	Delay uint32 `toml:"delay,omitzero" cbor:"delay,omitzero"`
+
 	// MicroBatch and Recompute save memory for time and change no bit of the result. Their zero values are not encoded.
 	MicroBatch int  `toml:"micro_batch,omitzero" cbor:"micro_batch,omitzero"` // sequences per pass; 0 for Batch
 	Recompute  bool `toml:"recompute,omitempty" cbor:"recompute,omitempty"`   // compute layers again on the way back

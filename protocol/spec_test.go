@@ -85,6 +85,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"codec.top_k", func(s *RunSpec) { s.Codec.TopK = 4097 }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "dense" }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "int8" }},
+		{"train.delay", func(s *RunSpec) { s.Train.Delay = 2 }},
 		{"codec.up", func(s *RunSpec) { s.Codec.Up = "masked" }}, // no merge rule draws a mask
 		{"codec.value_bits", func(s *RunSpec) { s.Codec.Up, s.Codec.ValueBits = "rice", 8 }},
 		{"codec.decay", func(s *RunSpec) { s.Codec = CodecSpec{Up: "dense", Decay: 0.5, ShardParams: 4096} }},

@@ -7,9 +7,9 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Five messages have a last field that is left out of their array if it is zero or empty, as it is in runs that admit no
-// partial peers, whose aggregators hold everything, and that send whole states down. Still one value has one encoding: the
-// longer array with an empty last field is refused.
+// Five messages have last fields that are left out of their array if they are zero or empty, as they are in runs that admit no
+// partial peers, without delay, whose aggregators hold everything, and that send whole states down. Still one value has one
+// encoding: the longer array with an empty last field is refused.
 
 type joinBase struct {
 	_      struct{} `cbor:",toarray"`
@@ -41,6 +41,17 @@ type openWhole struct {
 	Outer    Digest
 	Roster   []PeerID
 	Capacity []uint32
+}
+
+// openDelayed is the Open of a run with a delay. Capacity is there, empty or not, and Start tells the form apart.
+type openDelayed struct {
+	_        struct{} `cbor:",toarray"`
+	Model    Digest
+	Outer    Digest
+	Roster   []PeerID
+	Capacity []uint32
+	Start    Digest
+	Ahead    []Ahead
 }
 
 type attestBase struct {
@@ -135,30 +146,59 @@ func (j *Join) UnmarshalCBOR(data []byte) error {
 
 // MarshalCBOR implements cbor.Marshaler.
 func (o Open) MarshalCBOR() ([]byte, error) {
-	if len(o.Capacity) == 0 {
-		return encMode.Marshal(openBase{Model: o.Model, Outer: o.Outer, Roster: o.Roster})
+	switch {
+	case !o.Start.IsZero() || len(o.Ahead) > 0:
+		d := openDelayed(o)
+		if len(d.Capacity) == 0 {
+			d.Capacity = []uint32{}
+		}
+		if len(d.Ahead) == 0 {
+			d.Ahead = []Ahead{}
+		}
+		return encMode.Marshal(d)
+	case len(o.Capacity) > 0:
+		return encMode.Marshal(openWhole{Model: o.Model, Outer: o.Outer, Roster: o.Roster, Capacity: o.Capacity})
 	}
-	return encMode.Marshal(openWhole(o))
+	return encMode.Marshal(openBase{Model: o.Model, Outer: o.Outer, Roster: o.Roster})
 }
 
 // UnmarshalCBOR implements cbor.Unmarshaler.
 func (o *Open) UnmarshalCBOR(data []byte) error {
-	if arrayOf(data, 4) {
-		if err := decMode.Unmarshal(data, (*openWhole)(o)); err != nil {
+	switch {
+	case arrayOf(data, 6):
+		if err := decMode.Unmarshal(data, (*openDelayed)(o)); err != nil {
 			return err
 		}
-		switch {
-		case !slices.ContainsFunc(o.Capacity, func(c uint32) bool { return c != 0 }):
+		if o.Start.IsZero() {
 			return errEmptyTail
-		case len(o.Capacity) != len(o.Roster):
-			return errors.New("another number of capacities than of peers")
 		}
-		return nil
+		if len(o.Capacity) == 0 {
+			return nil
+		}
+		return o.checkCapacity()
+	case arrayOf(data, 4):
+		var w openWhole
+		err := decMode.Unmarshal(data, &w)
+		*o = Open{Model: w.Model, Outer: w.Outer, Roster: w.Roster, Capacity: w.Capacity}
+		if err != nil {
+			return err
+		}
+		return o.checkCapacity()
 	}
 	var b openBase
 	err := decMode.Unmarshal(data, &b)
 	*o = Open{Model: b.Model, Outer: b.Outer, Roster: b.Roster}
 	return err
+}
+
+func (o *Open) checkCapacity() error {
+	switch {
+	case !slices.ContainsFunc(o.Capacity, func(c uint32) bool { return c != 0 }):
+		return errEmptyTail
+	case len(o.Capacity) != len(o.Roster):
+		return errors.New("another number of capacities than of peers")
+	}
+	return nil
 }
 
 // MarshalCBOR implements cbor.Marshaler.

@@ -46,7 +46,7 @@ func (a *audit) merge(ctx context.Context) error {
 }
 
 func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contributions []Contribution, err error) {
-	if theta, err = a.theta(ctx); err != nil {
+	if theta, err = a.theta(ctx, a.open.Model); err != nil {
 		return nil, nil, nil, err
 	}
 	state := a.spec.OuterState(a.params)

@@ -202,7 +202,19 @@ func (w *World) Leave(peer int, nonce uint64) []byte {
 // Commit is the record of a peer's honest commit to the round that v shows in its train phase. label distinguishes
 // different contributions.
 func (w *World) Commit(v aggregate.View, peer int, label string) []byte {
-	return w.CommitOn(v, peer, label, v.Model, w.feedback(v, w.Peers[peer].ID()))
+	return w.CommitOn(v, peer, label, start(v), w.feedback(v, w.Peers[peer].ID()))
+}
+
+// start is the root of what the newest round trains from.
+func start(v aggregate.View) protocol.Digest {
+	if len(v.Rounds) == 0 {
+		return v.Model
+	}
+	open, err := protocol.DecodeBody[protocol.Open](&v.Rounds[len(v.Rounds)-1].Statements[0].Statement)
+	if err != nil {
+		panic(err)
+	}
+	return open.From()
 }
 
 // CommitOn is Commit of a contribution that stands on the given state.
