@@ -271,12 +271,13 @@ func (c *course) lower(a *arm, theta []float32) error {
 		for j := range update {
 			update[j] = c.Theta[lo+j] - theta[lo+j]
 		}
-		payload, err := codec.Broadcast(nil, update, c.Down[lo:hi])
+		payload, err := codec.Encode(nil, update, c.Down[lo:hi])
+		if err == nil {
+			copy(theta[lo:hi], c.Theta[lo:hi])
+			err = codec.AddTo(theta[lo:hi], -1, payload)
+		}
 		if err != nil {
 			return fmt.Errorf("encode the update of shard %d: %w", k, err)
-		}
-		for j, u := range update {
-			theta[lo+j] = c.Theta[lo+j] - u
 		}
 		c.Dn += uint64(len(payload))
 	}
