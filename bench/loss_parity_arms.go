@@ -76,6 +76,5 @@ func choices() []choice {
 		but(sparse, "k 256, H 60", "60 steps a round", set(every(60, sparseUp(256)))),
 		but(sparse, "k 256, H 15, 30, 60", "steps a round by thirds of the run", set(every(15, sparseUp(256)), sparseUp(256), every(60, sparseUp(256)))),
 		but(sparse, "k 512, 256, 64", "density by thirds of the run", set(sparseUp(512), sparseUp(256), sparseUp(64))),
-		but(aloneArm(), "one worker, small steps", "AdamW with the batch of one worker and four times the steps", func(a *arm) { a.Alone = 1 }),
 	}
 }

@@ -40,6 +40,7 @@ func (t *lossTrial) spec(a *arm, seed uint64) protocol.RunSpec {
 	s := node.DefaultSpec()
 	s.Name, s.Seed, s.Model = "loss-parity", seed, t.model.Shape
 	s.Train.Batch, s.Train.Rounds, s.Train.Steps, s.Train.Segment, s.Train.Warmup = t.batch, t.steps/roundSteps, roundSteps, roundSteps, t.steps/45
+	s.Train.LR, s.Train.MinLR = 1e-3, 1e-4 // small steps want a lower rate than the template's of 1024 tokens
 	s.Aggregate = protocol.AggregateSpec{Rule: "mean", MinPeers: 2}
 	s.Data = t.data
 	return s
