@@ -120,7 +120,7 @@ func (m *Machine) resolve(r *round, e *entry, v reveal) {
 	if e.Reveal != nil || e.Bad || !m.heldByQuorum(r, e, v) {
 		return
 	}
-	if v.Start.Model == m.s.Model && v.Start.Feedback == m.lastFeedback(e.Peer) {
+	if v.Start.Model == m.startOf(r) && v.Start.Feedback == m.lastFeedback(e.Peer) {
 		e.Reveal = &v
 	} else {
 		e.Bad = true

@@ -71,6 +71,7 @@ func (m *Machine) changeCouncil(s *protocol.SignedStatement) {
 	m.finalize(*s)
 	turn := *m.s.Turn
 	m.s.Council, m.council = s, next
+	m.rank()
 	m.s.Rotations, m.s.Turn, m.s.Orders.Change = append(m.s.Rotations, turn), nil, nil
 	m.fx.Rotated = append(m.fx.Rotated, turn.clone())
 	m.appendLeaf(LeafRotation, &turn)

@@ -53,6 +53,12 @@
 // the second becomes evidence, and a leaf. The Freeze is fixed when every rostered peer that has not left committed, or
 // at the deadline; with no commit at all the deadline is extended once, and then the Freeze is empty.
 //
+// Delay. With train.delay = 1 whoever is there when round r opens is announced for round r+1, in Open.Ahead, and may train
+// it from then on, from theta_r. So Open r+1 has the roster and the capacities that Open r announced, and theta_r for Start;
+// round 0 has everyone who is there, and theta_0, like round 1. The merge of round r is applied to theta_r in any case. Who
+// leaves or is convicted after Open r stays in the roster of round r+1, and nobody waits for it; who joins is in that of
+// round r+2. All this follows from the Open of the round before, so the state holds nothing more.
+//
 // Reveal. A contribution, with all shards that it was assigned, is in the RevealSet if t aggregators attest to the same trace start and end, the start names
 // the round's model, and its error feedback is what the peer's contribution to the round before left if that RevealSet
 // holds it, zero otherwise. A commit without that is a miss, as no commit is.
@@ -63,7 +69,7 @@
 //
 // Merge. Otherwise each aggregator signs its own Certificate; t equal ones are final. A second, different one by the same
 // aggregator is evidence, and so is a second statement of any kind for a step: both, with the signatures, become a leaf
-// (protocol.Contradiction), once for each aggregator and step. An empty RevealSet has the Certificate that changes nothing, and it is derived.
+// (protocol.Contradiction), once for each aggregator and step; likewise two results for a shard, and two settlements of an epoch. An empty RevealSet has the Certificate that changes nothing, and it is derived.
 //
 // Checks. In the order of protocol.CheckOrder, the first verify.checks aggregators owe a draw and a verdict on each
 // contribution, those passed over that were late before and not heard of since. Who is late is at fault, and the duty
@@ -117,6 +123,9 @@
 //	33    SettledEpoch                       every final settlement
 //	34    Rotated                            every final rotation
 //	35    protocol.Contradiction             when an aggregator signed two statements for one step
+//	36    protocol.Doubled[Partial]          two sums of a shard
+//	37    protocol.Doubled[ShardCertificate] two results for a shard
+//	38    protocol.DoubleSettlement          two settlements of an epoch
 //
 // Leaves stand in log order under an RFC 6962 tree, of which the state keeps the compact range. After each Certificate
 // and each settlement the size reached is to be cosigned by a Checkpoint; a newer target replaces one that lacks its

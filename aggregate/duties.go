@@ -63,14 +63,15 @@ func (m *Machine) roundDuties(self protocol.PeerID) []Duty {
 func (m *Machine) gatherDuties(self protocol.PeerID) []Duty {
 	var duties []Duty
 	r := m.round(m.s.Round)
+	o, owned := m.ownership(r), m.owned(r)
 	for i := range r.Entries {
 		e := &r.Entries[i]
 		if e.Commit == nil {
 			continue
 		}
-		d := DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: m.assigned(r, i)}
-		if _, ok := search(e.Attests, self, attestKey); m.owned(r) {
-			if d.Own = m.missing(r, i, self); len(d.Own) > 0 {
+		d := DutyGather{Round: r.Number, Frozen: r.Frozen, Commit: *e.Commit, Shards: o.spans[i].List()}
+		if _, ok := search(e.Attests, self, attestKey); owned {
+			if d.Own = o.missing(r, i, self); len(d.Own) > 0 {
 				duties = append(duties, d)
 			}
 		} else if !ok {
@@ -147,6 +148,12 @@ func (m *Machine) checkDuty(r *round, i int, drawer protocol.PeerID, confirm boo
 
 // assigned returns the shards of the i-th rostered peer, nil for all of them. They are derived, not kept: strangers decide
 // how many there are.
-func (m *Machine) assigned(r *round, i int) []uint32 {
-	return protocol.AssignShards(m.shards(), r.Number, r.Capacity, i)
+func (m *Machine) assigned(r *round, i int) []uint32 { return m.spans(r)[i].List() }
+
+// spans are what assigned lists, of the whole roster.
+func (m *Machine) spans(r *round) []protocol.ShardSpan {
+	if len(r.Capacity) != len(r.Entries) {
+		return make([]protocol.ShardSpan, len(r.Entries)) // everyone trains everything
+	}
+	return protocol.ShardSpans(m.shards(), r.Number, r.Capacity)
 }

@@ -197,7 +197,11 @@ func (p *play) note(record []byte, fx aggregate.Effects, err error) {
 		fmt.Fprintf(&p.log, "    leaf %s\n", p.describe(leaf))
 	}
 	for _, f := range fx.Faults {
-		fmt.Fprintf(&p.log, "    fault %s: %s on %s in round %d\n", p.w.Name(f.Aggregator), f.Kind, p.w.Name(f.Peer), f.Round)
+		of := ""
+		if f.Peer != (protocol.PeerID{}) {
+			of = " on " + p.w.Name(f.Peer)
+		}
+		fmt.Fprintf(&p.log, "    fault %s: %s%s in round %d\n", p.w.Name(f.Aggregator), f.Kind, of, f.Round)
 	}
 	for _, e := range fx.Evidence {
 		fmt.Fprintf(&p.log, "    evidence %s: %s in round %d\n", p.w.Name(e.Who), e.Kind, e.Round)
@@ -233,7 +237,16 @@ func (p *play) describe(data []byte) string {
 	case *aggregate.Cosign:
 		return fmt.Sprintf("cosign %s of %s %d %s", name(v.Cosignature.Signer), v.Statement.Kind, v.Statement.Round, v.Statement.Digest().Short())
 	case *protocol.Signed[protocol.Attest]:
-		return fmt.Sprintf("attest %s to %s in round %d", name(v.Body.Aggregator), name(v.Body.Peer), v.Body.Round)
+		text := fmt.Sprintf("attest %s to %s in round %d", name(v.Body.Aggregator), name(v.Body.Peer), v.Body.Round)
+		if len(v.Body.Shards) > 0 {
+			text += fmt.Sprint(", shards ", v.Body.Shards)
+		}
+		return text
+	case *aggregate.Partial:
+		b := &v.Message.Body
+		return fmt.Sprintf("partial %s for shard %d, %d bytes of %s", name(b.Aggregator), b.Shard, len(v.Sums), b.Sums.Short())
+	case *protocol.Signed[protocol.ShardCertificate]:
+		return fmt.Sprintf("shard certificate %s for shard %d, model %s", name(v.Body.Aggregator), v.Body.Shard, v.Body.Model.Short())
 	case *protocol.Signed[protocol.Draw]:
 		return fmt.Sprintf("draw %s for round %d", name(v.Body.Verifier), v.Body.Round)
 	case *protocol.Signed[protocol.Verdict]:
@@ -249,6 +262,13 @@ func (p *play) describe(data []byte) string {
 	case *protocol.Contradiction:
 		return fmt.Sprintf("evidence: %s signed %s %d %s and %s %d %s", name(v.Signer), v.First.Kind, v.First.Round, v.First.Digest().Short(),
 			v.Second.Kind, v.Second.Round, v.Second.Digest().Short())
+	case *protocol.DoubleSettlement:
+		return fmt.Sprintf("evidence: %s signed totals %s and %s of epoch %d", name(v.Signer), v.First.Total, v.Second.Total, v.First.Epoch)
+	case *protocol.Doubled[protocol.ShardCertificate]:
+		return fmt.Sprintf("evidence: %s signed %s and %s of shard %d", name(v.First.Body.Aggregator), v.First.Digest().Short(), v.Second.Digest().Short(), v.First.Body.Shard)
+	case *protocol.Doubled[protocol.Partial]:
+		return fmt.Sprintf("evidence: %s signed sums %s and %s of shard %d", name(v.First.Body.Aggregator), v.First.Body.Sums.Short(), v.Second.Body.Sums.Short(),
+			v.First.Body.Shard)
 	case *aggregate.Checkpoint:
 		return fmt.Sprintf("checkpoint %s, size %d", name(v.Signer), v.Size)
 	case *protocol.SignedStatement:

@@ -30,17 +30,15 @@ type Config struct {
 	VerifyNote func(signer protocol.PeerID, note []byte) error
 }
 
-// Machine is the state of one run. It does no I/O, reads no clock and starts no goroutine. It is not safe for
-// concurrent use.
+// Machine is the state of one run. It does no I/O, reads no clock and starts no goroutine. Apply and Restore need it for
+// themselves; what only reads it, as Duties and View do, may run in any number of goroutines at a time.
 type Machine struct {
 	cfg     Config
 	s       state
 	council *protocol.Council // that signs now: of the Genesis, or of s.Council; nil before Genesis
 	genesis *protocol.Genesis
-	fx      Effects // of the record being applied
-
-	orders   [][]protocol.PeerID // OwnerOrder of each shard under ordersOf, computed when first asked for
-	ordersOf *protocol.Council
+	fx      Effects   // of the record being applied
+	orders  [][]uint8 // OwnerOrder of each shard under council, as places in it; nil where shards have no owners
 }
 
 // New returns the machine before its first record, which must be the Genesis. It fails for an invalid spec, a Run that
@@ -135,6 +133,7 @@ func (m *Machine) start(s *protocol.SignedStatement) error {
 		return refuse(ErrInvalid, "Genesis of a model of %d parameters, want %d", g.Params, m.cfg.Params)
 	}
 	m.council, m.genesis = council, g
+	m.rank()
 	m.s.Genesis, m.s.Model, m.s.Outer = s, g.Model, g.Outer
 	for _, a := range g.Aggregators {
 		m.s.Aggregators = append(m.s.Aggregators, aggregatorState{ID: a.ID})

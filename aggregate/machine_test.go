@@ -140,6 +140,14 @@ var scenarios = []scenario{
 		p.tick(20)
 		p.rounds(9, 0, 1, 2)
 	}},
+	{"delayed training", delayed, func(p *play) {
+		p.join(0, 1, 2)
+		p.work()
+		p.must(p.w.Join(3, 1)) // there when round 1 opens, so it trains round 2
+		p.rounds(1, 0, 1, 2)
+		p.must(p.w.Leave(0, 2)) // announced for round 2, and not waited for
+		p.rounds(9, 0, 1, 2, 3)
+	}},
 	{"pause and resume", twoRounds, func(p *play) {
 		p.join(0, 1, 2)
 		p.work()
@@ -338,26 +346,32 @@ func TestTranscripts(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			p := newPlay(t, s.change)
 			s.play(p)
-			file := filepath.Join("testdata", "transcripts", filepath.Base(t.Name())+".txt")
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(file, []byte(p.log.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(want) != p.log.String() {
-				t.Errorf("transcript differs from %s; it is now:\n%s", file, p.log.String())
-			}
-			p.checkLog()
-			p.checkChain()
+			p.golden(t)
 		})
 	}
+}
+
+// golden compares the transcript with its file, and the log and the chain with what their rules say.
+func (p *play) golden(t *testing.T) {
+	t.Helper()
+	file := filepath.Join("testdata", "transcripts", filepath.Base(t.Name())+".txt")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(p.log.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != p.log.String() {
+		t.Errorf("transcript differs from %s; it is now:\n%s", file, p.log.String())
+	}
+	p.checkLog()
+	p.checkChain()
 }
 
 // checkLog recomputes the transparency log from its leaves (RFC 6962, section 2.1).

@@ -27,30 +27,58 @@ type votes struct {
 	best int
 }
 
-// owners returns who owns a shard now: the first in its order that are not away, and if these are too few, those that are.
-// Where the words of those are split so that t equal ones can no longer come together, the next in order join them.
-func (m *Machine) owners(r *round, shard int, v votes) []protocol.PeerID {
-	if m.ordersOf != m.council {
-		all := make([]protocol.PeerID, len(m.council.Members))
-		for i, a := range m.council.Members {
-			all[i] = a.ID
-		}
-		m.orders, m.ordersOf = make([][]protocol.PeerID, m.shards()), m.council
-		for k := range m.orders {
-			m.orders[k] = protocol.OwnerOrder(m.cfg.Run, uint32(k), all)
+// rank computes the order in which every shard falls to the council, as places in it: once for each council, since
+// duties are derived with every record, and by many readers at a time.
+func (m *Machine) rank() {
+	m.orders = nil
+	if !m.cfg.Ownership || m.cfg.Spec.Owners(m.council.Quorum(), m.cfg.Params, 0) == len(m.council.Members) {
+		return
+	}
+	ids := make([]protocol.PeerID, len(m.council.Members))
+	for i, a := range m.council.Members {
+		ids[i] = a.ID
+	}
+	m.orders = make([][]uint8, m.shards())
+	for k := range m.orders {
+		for _, id := range protocol.OwnerOrder(m.cfg.Run, uint32(k), ids) {
+			m.orders[k] = append(m.orders[k], uint8(slices.Index(ids, id)))
 		}
 	}
-	var here, away []protocol.PeerID
-	for _, id := range m.orders[shard] {
-		if m.away(id) {
-			away = append(away, id)
-		} else {
-			here = append(here, id)
+}
+
+// ownership is who owns what in a round as the state stands.
+type ownership struct {
+	m     *Machine
+	n     int                  // owners of each shard, if all of them are there
+	away  []bool               // by place in the council
+	spans []protocol.ShardSpan // by place in the roster
+}
+
+func (m *Machine) ownership(r *round) *ownership {
+	o := &ownership{m: m, n: m.ownersOf(r), away: make([]bool, len(m.council.Members)), spans: m.spans(r)}
+	for i, a := range m.council.Members {
+		o.away[i] = m.away(a.ID)
+	}
+	return o
+}
+
+// of returns who owns a shard: the first in its order that are not away, and if these are too few, those that are. Where
+// the words of those are split so that t equal ones can no longer come together, the next in order join them.
+func (o *ownership) of(shard int, v votes) []protocol.PeerID {
+	if shard >= len(o.m.orders) {
+		return nil // not of a round that has owners
+	}
+	var order []protocol.PeerID
+	for _, away := range []bool{false, true} {
+		for _, place := range o.m.orders[shard] {
+			if o.away[place] == away {
+				order = append(order, o.m.council.Members[place].ID)
+			}
 		}
 	}
-	order, n, open := append(here, away...), m.ownersOf(r), 0
+	open := 0
 	for i, id := range order {
-		if i >= n && v.best+open >= m.threshold() {
+		if i >= o.n && v.best+open >= o.m.threshold() {
 			return order[:i]
 		}
 		if !v.has(id) {
@@ -78,20 +106,14 @@ func (m *Machine) attested(e *entry, shard int) votes {
 	return v
 }
 
-// assignedTo reports whether the i-th rostered peer trains a shard.
-func (m *Machine) assignedTo(r *round, i, shard int) bool {
-	_, own := protocol.PlaceOf(m.assigned(r, i), shard)
-	return own
-}
-
 // missing returns the shards of the i-th rostered peer's contribution that an aggregator owns and has not attested to.
-func (m *Machine) missing(r *round, i int, self protocol.PeerID) []uint32 {
+func (o *ownership) missing(r *round, i int, self protocol.PeerID) []uint32 {
 	var own []uint32
-	for k := range m.shards() {
-		if !m.assignedTo(r, i, k) {
+	for k := range o.m.shards() {
+		if !o.spans[i].Has(k) {
 			continue
 		}
-		if v := m.attested(&r.Entries[i], k); !v.has(self) && slices.Contains(m.owners(r, k, v), self) {
+		if v := o.m.attested(&r.Entries[i], k); !v.has(self) && slices.Contains(o.of(k, v), self) {
 			own = append(own, uint32(k))
 		}
 	}
@@ -155,8 +177,9 @@ func (m *Machine) heldByQuorum(r *round, e *entry, v reveal) bool {
 		return len(equal) >= m.threshold()
 	}
 	at, _ := search(r.Entries, e.Peer, entryKey)
+	span := m.spans(r)[at]
 	for k := range m.shards() {
-		if m.assignedTo(r, at, k) && holders(equal, k) < m.threshold() {
+		if span.Has(k) && holders(equal, k) < m.threshold() {
 			return false
 		}
 	}
@@ -173,10 +196,12 @@ func holders(attests []*attestation, shard int) int {
 	return n
 }
 
-// passOverGather marks as away those owners that did not attest to a shard which another aggregator holds: the contributor
-// has revealed it, so they are late, and the next in order own their shards from now on.
+// passOverGather marks as away those owners that did not attest to a shard which more than f others hold: one of these is
+// honest, so the contributor has revealed it, they are late, and the next in order own their shards from now on. Fewer may
+// all be liars, whose word passes nobody over. At most n-t are silent or lie, so of t+f owners f+1 honest ones are left to say so.
 func (m *Machine) passOverGather() {
 	r := m.round(m.s.Round)
+	o, f := m.ownership(r), m.council.Quorum().Faults()
 	var late []protocol.PeerID
 	for i := range r.Entries {
 		e := &r.Entries[i]
@@ -185,10 +210,10 @@ func (m *Machine) passOverGather() {
 		}
 		for k := range m.shards() {
 			v := m.attested(e, k)
-			if v.best == 0 || !m.assignedTo(r, i, k) {
+			if v.best <= f || !o.spans[i].Has(k) {
 				continue
 			}
-			for _, id := range m.owners(r, k, v) {
+			for _, id := range o.of(k, v) {
 				if !v.has(id) {
 					late = append(late, id)
 				}

@@ -3,6 +3,7 @@ package aggregate_test
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -22,8 +23,12 @@ func fewOwners(s *protocol.RunSpec) {
 
 // newOwnedPlay is newPlay of a run whose shards have owners.
 func newOwnedPlay(t tb, change func(*protocol.RunSpec)) *play {
+	return newPlayOf(t, ownedShards, change)
+}
+
+func newPlayOf(t tb, shards int, change func(*protocol.RunSpec)) *play {
 	w := aggtest.New(change)
-	w.Ownership, w.Params = true, ownedShards*w.Spec.Codec.ShardParams-100
+	w.Ownership, w.Params = true, shards*w.Spec.Codec.ShardParams-100
 	m, err := aggregate.New(w.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -421,4 +426,91 @@ func FuzzOwnerRecord(f *testing.F) {
 			m.Duties(p.w.Aggs[0].ID())
 		}
 	})
+}
+
+// ownedReveal plays a run of 10 aggregators, of which 7 own each shard and one liar is outvoted, up to its first reveal phase.
+func ownedReveal(t *testing.T) *play {
+	p := newOwnedPlay(t, func(s *protocol.RunSpec) {
+		fewOwners(s)
+		s.Quorum = protocol.QuorumSpec{Aggregators: 10, Threshold: 6}
+	})
+	p.join(0, 1, 2)
+	p.work()
+	p.commit(0, 1, 2)
+	for p.m.Phase() != aggregate.PhaseReveal {
+		p.step()
+	}
+	p.tick(1)
+	return p
+}
+
+// Who says that a reveal is out calls its other owners late. f liars that say so of one that nobody has revealed are not
+// believed; f+1 equal attests are, of whom one at least is honest, and then the next in order own the shard.
+func TestOwnersPassedOverByMoreThanFAttests(t *testing.T) {
+	for attests := range 4 {
+		for _, honest := range []bool{true, false} {
+			if f := 1; !honest && attests > f {
+				continue // more liars than the quorum outvotes
+			}
+			p := ownedReveal(t)
+			order := protocol.OwnerOrder(p.w.Run, 0, p.w.Members())
+			key := func(id protocol.PeerID) protocol.Key {
+				return p.w.Aggs[slices.IndexFunc(p.w.Aggs, func(k protocol.Key) bool { return k.ID() == id })]
+			}
+			for _, id := range order[:attests] {
+				d := find[aggregate.DutyGather](p, key(id))
+				if d.Own = []uint32{0}; honest {
+					p.must(p.w.Attest(key(id), d))
+				} else {
+					p.must(lie(p.w, key(id), d))
+				}
+			}
+			p.tick(15) // half of deadlines.reveal
+			late := map[protocol.PeerID]bool{}
+			for _, f := range p.fx.Faults {
+				late[f.Aggregator] = true
+			}
+			for i, id := range order[:7] {
+				if want := attests > 1 && i >= attests; late[id] != want {
+					t.Errorf("%d attests, honest %v: owner %d late: %v, want %v", attests, honest, i, late[id], want)
+				}
+			}
+			for _, id := range order[7:] {
+				if owes := slices.ContainsFunc(p.m.Duties(id), func(d aggregate.Duty) bool {
+					g, ok := d.(aggregate.DutyGather)
+					return ok && slices.Contains(g.Own, 0)
+				}); owes != (attests > 1) || late[id] {
+					t.Errorf("%d attests, honest %v: the next in order owes shard 0: %v, is late: %v", attests, honest, owes, late[id])
+				}
+			}
+		}
+	}
+}
+
+// Any number of readers may derive duties at a time, from a machine that has just been restored, too: under -race none of
+// them writes what another reads.
+func TestOwnersAreReadSideBySide(t *testing.T) {
+	p := ownedReveal(t)
+	for _, phase := range []aggregate.Phase{aggregate.PhaseReveal, aggregate.PhaseMerge} {
+		for p.m.Phase() != phase {
+			p.step()
+		}
+		m, err := aggregate.New(p.w.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Restore(p.snapshot()); err != nil {
+			t.Fatal(err)
+		}
+		var readers sync.WaitGroup
+		for _, k := range p.w.Aggs {
+			readers.Go(func() {
+				if got, want := len(m.Duties(k.ID())), len(p.m.Duties(k.ID())); got != want {
+					t.Errorf("%s in %s: %d duties, want %d", p.w.Name(k.ID()), phase, got, want)
+				}
+				m.View()
+			})
+		}
+		readers.Wait()
+	}
 }

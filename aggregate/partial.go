@@ -185,21 +185,22 @@ func (f *fold) weights(spec *protocol.RunSpec, contributions []Contribution, cli
 }
 
 // MergeShard merges one shard in place: theta and outer are its parameters and its outer state, of which sgd has none.
-// contributions are as for ShardSums, record is that of the round before anything was found not to be finite. It reports
-// whether the result is finite; if not, theta and outer are as they were.
-func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (bool, error) {
+// contributions are as for ShardSums, record is that of the round before anything was found not to be finite. It returns the
+// shard's payload of the way down, as Result.Down has it, and reports whether the result is finite; if not, theta and outer
+// are spoilt.
+func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (down []byte, finite bool, err error) {
 	codec, err := delta.New(spec.Codec)
 	if err != nil {
-		return false, fmt.Errorf("merge shard %d: %w", shard, err)
+		return nil, false, fmt.Errorf("merge shard %d: %w", shard, err)
 	}
 	lo, hi := spec.Codec.Shard(params, shard)
-	if len(theta) != hi-lo || len(outer) != spec.Outer.State(hi-lo) || len(record) != len(contributions) {
-		return false, fmt.Errorf("%w: shard %d of %d parameters, %d of outer state, %d lines of record for %d contributions", ErrMergeInput,
+	if len(theta) != hi-lo || len(outer) != spec.OuterState(hi-lo) || len(record) != len(contributions) {
+		return nil, false, fmt.Errorf("%w: shard %d of %d parameters, %d of outer state, %d lines of record for %d contributions", ErrMergeInput,
 			shard, len(theta), len(outer), len(record), len(contributions))
 	}
 	in, err := trained(shard, contributions)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	norms := make([]float64, len(record))
 	for i, m := range record {
@@ -215,17 +216,10 @@ func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, 
 	}
 	if !wholeGram(spec, contributions) {
 		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, clips); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
-		return true, nil
-	}
-	update := make([]float32, hi-lo)
-	if err := mergeUpdate(ctx, spec, codec, update, in, weights); err != nil {
-		return false, fmt.Errorf("merge shard %d: %w", shard, err)
-	}
-	return applyUpdate(spec, theta, outer, 0, update), nil
+	return mergeInto(ctx, spec, codec, shard, stateOf(spec, theta, outer, 0, hi-lo), in, weights)
 }
 
 // withoutWeights is the record of a round whose result is not finite.

@@ -10,6 +10,15 @@ import (
 // the sums of all shards the machine derives the merge record; with its weights the owners merge their shards and log the
 // roots (ShardCertificate) until t are equal; from the roots of all shards the machine derives the Certificate, which
 // everyone signs.
+//
+// Sums are taken for the next few shards only (ahead), so that what lies in the state until it is folded has a bound.
+
+// maxAhead is how many shards beyond the folded ones may have sums in the log, and maxSums how many bytes all these sums may
+// take in the state, if that is enough for one shard: a quarter of MaxSnapshot.
+const (
+	maxAhead = 64
+	maxSums  = MaxSnapshot / 4
+)
 
 // parts is the state of such a merge.
 type parts struct {
@@ -36,23 +45,25 @@ type sumBallot struct {
 }
 
 type sumSigner struct {
-	_      struct{} `cbor:",toarray"`
-	ID     protocol.PeerID
-	Digest protocol.Digest // of its message
+	_   struct{} `cbor:",toarray"`
+	ID  protocol.PeerID
+	Sig protocol.Signature // of its message
 }
 
+// shardResult is what a ShardCertificate says of a shard. Update is left out of the encoding where it is zero.
 type shardResult struct {
 	_      struct{} `cbor:",toarray"`
 	Model  protocol.Digest
 	Outer  protocol.Digest
 	Finite bool
+	Update protocol.ShardUpdate
 }
 
 type shardVote struct {
 	_          struct{} `cbor:",toarray"`
 	Aggregator protocol.PeerID
 	Result     shardResult
-	Digest     protocol.Digest // of its message
+	Sig        protocol.Signature // of its message
 }
 
 func sumKey(s *sumSigner) protocol.PeerID  { return s.ID }
@@ -71,9 +82,10 @@ func (m *Machine) startParts(r *round) {
 // revealed returns the round's contributions without their payloads.
 func (m *Machine) revealed(r *round) []Contribution {
 	var in []Contribution
+	spans := m.spans(r)
 	for i := range r.Entries {
 		if e := &r.Entries[i]; e.Reveal != nil {
-			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: m.assigned(r, i)})
+			in = append(in, Contribution{Peer: e.Peer, Steps: e.Commit.Body.Steps, Shards: spans[i].List()})
 		}
 	}
 	return in
@@ -121,16 +133,22 @@ func (m *Machine) partial(p *Partial) error {
 	if err != nil {
 		return err
 	}
-	if part.Agreed {
+	switch {
+	case part.Agreed:
 		return refuse(ErrLate, "partial of %s for shard %d of round %d, which is agreed on", b.Aggregator.Short(), b.Shard, r.Number)
+	case int(b.Shard) >= m.ahead(r):
+		return refuse(ErrEarly, "partial of %s for shard %d of round %d, shards up to %d come first", b.Aggregator.Short(), b.Shard, r.Number, m.ahead(r)-1)
 	}
 	for _, ballot := range part.Ballots {
 		if i, ok := search(ballot.Signers, b.Aggregator, sumKey); ok {
-			return m.again(r, b.Shard, b.Aggregator, ballot.Signers[i].Digest, p.Message.Digest(), p.Message.Verify)
+			first := *b
+			first.Sums = ballot.Root
+			both := protocol.Doubled[protocol.Partial]{First: protocol.Signed[protocol.Partial]{Body: first, Sig: ballot.Signers[i].Sig}, Second: p.Message}
+			return m.again(r, b.Aggregator, both.First.Digest(), p.Message.Digest(), p.Message.Verify, LeafTwoSums, &both)
 		}
 	}
 	at := slices.IndexFunc(part.Ballots, func(x sumBallot) bool { return x.Root == b.Sums })
-	want := r.Parts.Fold.size(len(members(m.revealed(r), int(b.Shard))))
+	want := m.sumsSize(r, int(b.Shard))
 	switch {
 	case at < 0 && len(p.Sums) == 0 && want > 0:
 		return refuse(ErrEarly, "partial of %s for shard %d of round %d: its sums %s are not here", b.Aggregator.Short(), b.Shard, r.Number, b.Sums.Short())
@@ -147,13 +165,35 @@ func (m *Machine) partial(p *Partial) error {
 	}
 	ballot := &part.Ballots[at]
 	i, _ := search(ballot.Signers, b.Aggregator, sumKey)
-	ballot.Signers = slices.Insert(ballot.Signers, i, sumSigner{ID: b.Aggregator, Digest: p.Message.Digest()})
+	ballot.Signers = slices.Insert(ballot.Signers, i, sumSigner{ID: b.Aggregator, Sig: p.Message.Sig})
 	m.setAway(b.Aggregator, false)
 	if len(ballot.Signers) >= m.threshold() {
 		*part = partAgreed(ballot.Sums)
 		m.fold(r)
 	}
 	return nil
+}
+
+// sumsSize is how many bytes the sums of a shard have.
+func (m *Machine) sumsSize(r *round, shard int) int {
+	return r.Parts.Fold.size(len(members(m.revealed(r), shard)))
+}
+
+// ahead returns the first shard whose sums have to wait. Every aggregator may log other sums for a shard, and none has more
+// than those of a shard that everyone trained.
+func (m *Machine) ahead(r *round) int {
+	all := 0
+	for i := range r.Entries {
+		if r.Entries[i].Reveal != nil {
+			all++
+		}
+	}
+	return min(int(r.Parts.Fold.Next)+aheadOf(len(m.council.Members), r.Parts.Fold.size(all)), len(r.Parts.Shards))
+}
+
+// aheadOf is how many shards may have sums of so many bytes, one for each aggregator.
+func aheadOf(aggregators, size int) int {
+	return max(1, min(maxAhead, maxSums/max(1, aggregators*size)))
 }
 
 func partAgreed(sums []byte) part { return part{Agreed: true, Sums: sums} }
@@ -173,24 +213,6 @@ func (m *Machine) fold(r *round) {
 	m.s.Since = 0 // the timer for late owners starts anew with every step that is done
 }
 
-// again refuses a second message of an aggregator about a shard; one that differs from the first is evidence, once.
-func (m *Machine) again(r *round, shard uint32, by protocol.PeerID, first, second protocol.Digest, verify func() error) error {
-	if first == second {
-		return refuse(ErrDuplicate, "result of %s for shard %d of round %d", by.Short(), shard, r.Number)
-	}
-	told := slices.ContainsFunc(m.s.Evidence, func(e Evidence) bool {
-		return e.Kind == EvidenceDoubleShard && e.Round == r.Number && e.Who == by
-	})
-	if told {
-		return refuse(ErrDiffers, "another result of %s for shard %d of round %d", by.Short(), shard, r.Number)
-	}
-	if err := verify(); err != nil {
-		return refuse(ErrInvalid, "%v", err)
-	}
-	m.evidence(Evidence{Kind: EvidenceDoubleShard, Round: r.Number, Who: by, First: first, Second: second})
-	return nil
-}
-
 // shardCertificate takes an owner's result for a shard.
 func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]) error {
 	b := &s.Body
@@ -201,20 +223,27 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 	i, voted := search(part.Votes, b.Aggregator, voteKey)
 	switch {
 	case voted:
-		return m.again(r, b.Shard, b.Aggregator, part.Votes[i].Digest, s.Digest(), s.Verify)
+		first := part.Votes[i].message(b, r.Parts)
+		both := protocol.Doubled[protocol.ShardCertificate]{First: first, Second: *s}
+		return m.again(r, b.Aggregator, first.Digest(), s.Digest(), s.Verify, LeafTwoShards, &both)
 	case part.Final != nil:
 		return refuse(ErrLate, "shard certificate of %s for shard %d of round %d, which is agreed on", b.Aggregator.Short(), b.Shard, r.Number)
 	case len(r.Parts.Record) == 0:
 		return refuse(ErrEarly, "shard certificate of %s for shard %d of round %d before the weights", b.Aggregator.Short(), b.Shard, r.Number)
 	case b.Merge != protocol.MergeDigest(r.Parts.Record):
 		return refuse(ErrDiffers, "shard certificate of %s for shard %d of round %d with other weights", b.Aggregator.Short(), b.Shard, r.Number)
-	case !b.Finite && !(b.Model.IsZero() && b.Outer.IsZero()):
+	case b.Update.Check(&m.cfg.Spec.Codec) != nil:
+		return refuse(ErrInvalid, "shard certificate of %s for shard %d of round %d: %v", b.Aggregator.Short(), b.Shard, r.Number, b.Update.Check(&m.cfg.Spec.Codec))
+	case !b.Finite && !(b.Model.IsZero() && b.Outer.IsZero() && b.Update.Size == 0):
 		return refuse(ErrInvalid, "shard certificate of %s for shard %d of round %d with roots of what is not finite", b.Aggregator.Short(), b.Shard, r.Number)
 	}
 	if err := s.Verify(); err != nil {
 		return refuse(ErrInvalid, "%v", err)
 	}
-	v := shardVote{Aggregator: b.Aggregator, Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite}, Digest: s.Digest()}
+	v := shardVote{
+		Aggregator: b.Aggregator, Sig: s.Sig,
+		Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite, Update: b.Update},
+	}
 	part.Votes = slices.Insert(part.Votes, i, v)
 	m.setAway(b.Aggregator, false)
 	if part.equal(v.Result) >= m.threshold() {
@@ -225,29 +254,43 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 	return nil
 }
 
+// message is what the vote came in; about says which shard it is of.
+func (v *shardVote) message(about *protocol.ShardCertificate, p *parts) protocol.Signed[protocol.ShardCertificate] {
+	body := *about
+	body.Merge, body.Model, body.Outer, body.Finite = protocol.MergeDigest(p.Record), v.Result.Model, v.Result.Outer, v.Result.Finite
+	body.Update = v.Result.Update
+	return protocol.Signed[protocol.ShardCertificate]{Body: body, Sig: v.Sig}
+}
+
 // deriveCertificate puts the roots of the shards together once all are there: the leaves of a shard are a power of two, so
 // the RFC 6962 root over the shards' roots is that over all leaves.
 func (m *Machine) deriveCertificate(r *round) {
 	models, outers := []protocol.Digest{}, []protocol.Digest{}
-	finite := true
-	for _, p := range r.Parts.Shards {
+	finite, c := true, m.unchanged(r.Parts.Record)
+	for k, p := range r.Parts.Shards {
 		if p.Final == nil {
 			return
 		}
 		models, outers = append(models, p.Final.Model), append(outers, p.Final.Outer)
 		finite = finite && p.Final.Finite
+		if len(c.Updates) > 0 {
+			c.Updates[k] = p.Final.Update
+		}
 	}
-	c := protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: r.Parts.Record}
 	if !finite {
-		c.Merge = withoutWeights(c.Merge)
-		propose(m, c)
+		propose(m, m.unchanged(withoutWeights(c.Merge)))
 		return
 	}
 	c.Model = protocol.RootOf(models)
-	if m.cfg.Spec.Outer.State(m.cfg.Params) > 0 {
+	if m.cfg.Spec.OuterState(m.cfg.Params) > 0 {
 		c.Outer = protocol.RootOf(outers)
 	}
 	propose(m, c)
+}
+
+// unchanged is the Certificate of a round that changes nothing.
+func (m *Machine) unchanged(record []protocol.Merged) protocol.Certificate {
+	return protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: record, Updates: m.cfg.Spec.Codec.NoUpdates(m.cfg.Params)}
 }
 
 // roots are those of every shard, once all are there and finite; nil else.
@@ -270,9 +313,10 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 		return nil
 	}
 	var duties []Duty
-	for k := range r.Parts.Shards {
+	o := m.ownership(r)
+	for _, k := range m.openParts(r) {
 		p := &r.Parts.Shards[k]
-		if v := p.votes(); !p.open(r.Parts) || v.has(self) || !slices.Contains(m.owners(r, k, v), self) {
+		if v := p.votes(); v.has(self) || !slices.Contains(o.of(k, v), self) {
 			continue
 		}
 		if p.Agreed {
@@ -288,9 +332,17 @@ func (m *Machine) partDuties(self protocol.PeerID) []Duty {
 	return duties
 }
 
-// open reports whether the shard's owners have something to log now: its sums, or its result once the weights are known.
-func (p *part) open(all *parts) bool {
-	return !p.Agreed || len(all.Record) > 0 && p.Final == nil
+// openParts returns the shards whose owners have something to log now: sums, or the result once the weights are known.
+func (m *Machine) openParts(r *round) []int {
+	var open []int
+	ahead := m.ahead(r)
+	for k := range r.Parts.Shards {
+		p := &r.Parts.Shards[k]
+		if !p.Agreed && k < ahead || len(r.Parts.Record) > 0 && p.Final == nil {
+			open = append(open, k)
+		}
+	}
+	return open
 }
 
 // votes are those on the shard's sums until they are agreed on, and then those on its result.
@@ -326,13 +378,10 @@ func (p *part) equal(r shardResult) int {
 func (m *Machine) passOverMerge() {
 	r := m.round(m.s.Round)
 	var late []protocol.PeerID
-	for k := range r.Parts.Shards {
-		p := &r.Parts.Shards[k]
-		if !p.open(r.Parts) {
-			continue
-		}
-		v := p.votes()
-		for _, id := range m.owners(r, k, v) {
+	o := m.ownership(r)
+	for _, k := range m.openParts(r) {
+		v := r.Parts.Shards[k].votes()
+		for _, id := range o.of(k, v) {
 			if !v.has(id) {
 				late = append(late, id)
 			}

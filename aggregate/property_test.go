@@ -110,7 +110,14 @@ func (c *crowd) step() {
 // and delay of deliveries inside the deadlines gives the same statements. And a machine that is restored from its own
 // snapshot at any point behaves as one that never stopped.
 func TestOrderDoesNotMatter(t *testing.T) {
-	ref := newPlay(t, punctual)
+	t.Run("no delay", func(t *testing.T) { orderDoesNotMatter(t, punctual) })
+	t.Run("delayed", func(t *testing.T) {
+		orderDoesNotMatter(t, func(s *protocol.RunSpec) { punctual(s); s.Train.Rounds, s.Train.Delay = 3, 1 })
+	})
+}
+
+func orderDoesNotMatter(t *testing.T, change func(*protocol.RunSpec)) {
+	ref := newPlay(t, change)
 	ref.must(ref.w.JoinPart(0, 1, 1)) // it trains one of two shards
 	ref.join(1, 2)
 	ref.rounds(9, 0, 1, 2)
@@ -119,7 +126,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		want = append(want, ref.final[i].Statement.Digest())
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		c := &crowd{t: t, w: aggtest.New(punctual), sent: map[string]bool{}}
+		c := &crowd{t: t, w: aggtest.New(change), sent: map[string]bool{}}
 		var err error
 		if c.m, err = aggregate.New(c.w.Config()); err != nil {
 			t.Fatal(err)
@@ -247,25 +254,5 @@ func FuzzRecord(f *testing.F) {
 			t.Fatal(err)
 		}
 		m.Apply(data)
-	})
-}
-
-// FuzzRestore: a snapshot comes from the own disk or the leader, and still must not crash the process or leave a state
-// that cannot be written again.
-func FuzzRestore(f *testing.F) {
-	p := newPlay(f, twoRounds)
-	toCheck(p)
-	f.Add(p.snapshot())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := aggregate.New(p.w.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Restore(data) != nil {
-			return
-		}
-		if _, err := m.Snapshot(); err != nil {
-			t.Fatal(err)
-		}
 	})
 }

@@ -22,6 +22,7 @@ var figures = []Figure{
 	shardMemory,
 	shardStep,
 	shardLoss,
+	delayLoss,
 	kernelAccuracy,
 	lossCurves,
 	lossParity,

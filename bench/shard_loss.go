@@ -31,13 +31,14 @@ type rounds struct {
 	peers    []protocol.PeerID // ascending
 	feedback [][]float32       // of each peer
 	theta    []float32
+	before   []float32 // theta of the round before, which a delayed round trains from; nil in the first
 	outer    []float32
 	trained  uint64 // tokens, by share
 }
 
 func newRounds(d *device, peers int) *rounds {
 	r := &rounds{device: d, peers: somePeers(peers), feedback: make([][]float32, peers), theta: d.theta}
-	r.outer = make([]float32, d.spec.Outer.State(len(d.theta)))
+	r.outer = make([]float32, d.spec.OuterState(len(d.theta)))
 	return r
 }
 
@@ -53,10 +54,14 @@ func somePeers(n int) (ids []protocol.PeerID) {
 // play trains and merges one round. capacity is that of an Open.
 func (r *rounds) play(ctx context.Context, round uint32, capacity []uint32) error {
 	var in []aggregate.Contribution
+	start := r.theta
+	if r.spec.Train.Delay > 0 && r.before != nil {
+		start = r.before
+	}
 	for i, id := range r.peers {
 		a := protocol.Assignment{Run: r.run, Round: round, Index: uint32(i), Steps: r.spec.Train.Steps,
 			Shards: protocol.AssignShards(r.spec.Codec.Shards(len(r.theta)), round, capacity, i)}
-		c, err := r.Train(ctx, a, r.theta, trainer.TrainOptions{Peer: id, Feedback: r.feedback[i],
+		c, err := r.Train(ctx, a, start, trainer.TrainOptions{Peer: id, Feedback: r.feedback[i],
 			Salt: func(shard uint32) ([16]byte, error) { return [16]byte{byte(shard)}, nil }})
 		if err != nil {
 			return err
@@ -69,7 +74,7 @@ func (r *rounds) play(ctx context.Context, round uint32, capacity []uint32) erro
 	if err != nil {
 		return err
 	}
-	r.theta, r.outer = theta, outer
+	r.theta, r.before, r.outer = theta, r.theta, outer
 	return nil
 }
 

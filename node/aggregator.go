@@ -31,6 +31,8 @@ type Aggregator struct {
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
+	hearing        *hearing
+	refund         *refund
 	ready          chan struct{} // closed when replica is set
 	timings        timings
 	duties         tally         // that ended, and their seconds
@@ -51,7 +53,6 @@ type Aggregator struct {
 	done     map[string]time.Time         // duties done that the state machine still names, by key
 	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
 	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
-	few      *int                         // contributors of the newest round, if too few; nil otherwise
 	paid     uint64                       // last epoch known to stand on the chain; ledger host only
 }
 
@@ -61,7 +62,7 @@ type Aggregator struct {
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
 		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
-		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
+		receipts: map[uint32][]protocol.Digest{}, since: time.Now(), refund: newRefund(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -133,7 +134,7 @@ func (a *Aggregator) storeGenesisState() (err error) {
 	if a.theta0, err = a.blobs.Put(floatBytes(theta)); err != nil {
 		return err
 	}
-	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.Outer.State(a.params)))
+	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.OuterState(a.params)))
 	return err
 }
 
@@ -150,6 +151,7 @@ func (a *Aggregator) takePart() error {
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	if s := a.history.newestOpen(); s != nil {
 		a.timings.begin(s.Statement.Round + 1)
+		a.sayIfFew(&s.Statement)
 	}
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
@@ -183,6 +185,7 @@ func (a *Aggregator) takePart() error {
 	a.serveObserve()
 	a.serveOpenings()
 	a.serveLeaves()
+	a.serveOver()
 	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
@@ -193,6 +196,7 @@ func (a *Aggregator) takePart() error {
 	})
 	a.spawn(a.work)
 	a.spawn(a.observe)
+	a.spawn(a.declareOver)
 	a.spawn(a.completeLog)
 	a.spawn(func(ctx context.Context) {
 		select {
@@ -213,101 +217,6 @@ func (a *Aggregator) certifiedCouncil() (ids []protocol.PeerID) {
 		}
 	}
 	return ids
-}
-
-// joinTopics subscribes to what an aggregator gathers: statements, commits, the shards that it owns. consume begins to handle what
-// came in; it needs the replica.
-func (a *Aggregator) joinTopics(v *gossip.Validator) (consume func(), err error) {
-	var subs []*gossip.Subscription
-	if a.control, a.cert, subs, err = a.joinStatementTopics(v); err != nil {
-		return nil, err
-	}
-	if err := a.joinHaves(); err != nil {
-		return nil, err
-	}
-	a.follow(subs)
-	commits, err := a.subscribe(gossip.TopicCommit, v.Commit, 1024)
-	if err != nil {
-		return nil, err
-	}
-	var shards []*gossip.Subscription
-	for i := range v.Shards() {
-		if !a.gathers(i) {
-			continue
-		}
-		sub, err := a.subscribe(gossip.ShardTopic(i), v.Shard(i), 64)
-		if err != nil {
-			return nil, err
-		}
-		shards = append(shards, sub)
-	}
-	return func() {
-		a.consume(commits, a.heardCommit)
-		for _, sub := range shards {
-			a.consume(sub, a.heardReveal)
-		}
-	}, nil
-}
-
-func (a *Aggregator) subscribe(name string, v gossip.ValidateFunc, buffer int) (*gossip.Subscription, error) {
-	t, err := a.host.Join(name, v)
-	if err != nil {
-		return nil, err
-	}
-	return t.Subscribe(buffer)
-}
-
-func (a *Aggregator) consume(sub *gossip.Subscription, fn func(context.Context, []byte)) {
-	a.spawn(func(ctx context.Context) {
-		for {
-			msg, err := sub.Next(ctx)
-			if err != nil {
-				return
-			}
-			fn(ctx, msg.Data)
-		}
-	})
-}
-
-// heardCommit logs a gossiped commit, so that a trainer that reaches no aggregator directly still counts.
-func (a *Aggregator) heardCommit(ctx context.Context, data []byte) {
-	c, err := protocol.DecodeSigned[protocol.Commit](data)
-	if err != nil {
-		return
-	}
-	a.spawn(func(ctx context.Context) {
-		if err := a.propose(ctx, aggregate.CommitRecord(c)); err != nil && ctx.Err() == nil {
-			a.cfg.Log.Debug("gossiped commit", "peer", c.Body.Peer.Short(), "err", err)
-		}
-	})
-}
-
-// heardReveal keeps a reveal that the validator has checked.
-func (a *Aggregator) heardReveal(_ context.Context, data []byte) {
-	r, err := protocol.DecodeReveal(data)
-	a.heard.Add(uint64(len(data)))
-	if err == nil {
-		err = a.reveals.put(r, data)
-	}
-	if err != nil {
-		a.warn(0, fmt.Errorf("reveal: %w", err))
-	}
-}
-
-// commitOf serves the validators: a commit of the newest round.
-func (a *Aggregator) commitOf(p protocol.PeerID) (*protocol.Commit, bool) {
-	select {
-	case <-a.ready:
-	default:
-		return nil, false // the replica is still reading its log
-	}
-	var found *protocol.Commit
-	a.replica.Read(func(m *aggregate.Machine) {
-		if c, ok := m.Commit(p); ok {
-			found = &c.Body
-		}
-	})
-	return found, found != nil
 }
 
 // propose logs a record within the check deadline. That it is there already is success.

@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"drystone/gossip"
+	"drystone/internal/exact"
+	"drystone/internal/gpu"
 	"drystone/protocol"
 	"drystone/trainer"
 )
@@ -25,7 +27,16 @@ type Config struct {
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
 	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
-	// Device, if not nil, is shared with other roles of this process and stays open; Threads is then unused.
+	// OpenCard, if not nil, opens the card that steps of the own device run on. If it cannot be opened or fails, AwaitCard
+	// says whether to sit rounds out until it can, or to go on on the processor.
+	OpenCard  func() (exact.Kernels, error)
+	AwaitCard bool
+	// Pace, if not nil, is called before every step of training and of a check, and holds it up until it returns. Its error
+	// should be that of its context.
+	Pace func(context.Context) error
+	// Cards, if not nil, reads the machine's cards for metrics, also while another call runs.
+	Cards func() ([]gpu.Card, error)
+	// Device, if not nil, is shared with other roles of this process and stays open; Threads, OpenCard and Pace are then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte
@@ -41,6 +52,7 @@ type Config struct {
 	// must be quick.
 	OnPulse func(Pulse)
 
+	trained   func()        // called when a round is trained; in a simulation it waits for as long as that would have taken
 	undivided bool          // every aggregator gathers and merges everything, whatever the quorum; tests compare with it
 	lookEvery time.Duration // how often the network is looked at for splits; default watchEvery, tests set it
 }
@@ -85,7 +97,7 @@ type Event struct {
 	Peer  protocol.PeerID // whom it concerns; zero for the run as a whole
 	Step  uint32          // EventStep: inner steps done
 	Loss  float64         // EventStep, EventTrained: training loss, in nats per token or as the family has it
-	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventCommitted), epoch (EventSettled)
+	Count uint64          // tokens (EventStep, EventTrained), bytes sent (EventRevealed), receipts (EventCommitted), epoch (EventSettled)
 	Text  string          // one line for people
 	// Application is what the founder needs to take this aggregator in (EventOutside); see ParseApplication.
 	Application string
@@ -101,7 +113,8 @@ const (
 	EventOpen      EventKind = "open"      // a round began
 	EventStep      EventKind = "step"      // a trainer did an inner step
 	EventTrained   EventKind = "trained"   // a trainer finished its steps
-	EventCommitted EventKind = "committed" // a trainer's commit has a receipt
+	EventCommitted EventKind = "committed" // a trainer's commit has receipts enough, or is frozen
+	EventOmitted   EventKind = "omitted"   // a commit was left out in spite of receipts, and a file of evidence says by whom
 	EventFrozen    EventKind = "frozen"    // the commits of a round are closed
 	EventRevealed  EventKind = "revealed"  // the RevealSet is fixed
 	EventCertified EventKind = "certified" // the round has a result
@@ -109,6 +122,7 @@ const (
 	EventConvicted EventKind = "convicted" // a contribution is refuted
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventRefunded  EventKind = "refunded"  // what the run did not earn is back at the sponsor's
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
 	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
 	EventEnd       EventKind = "end"       // the founder stopped the run

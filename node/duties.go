@@ -45,8 +45,13 @@ func (a *Aggregator) work(ctx context.Context) {
 		}
 		if phase == aggregate.PhaseFinished && (a.bank == nil || a.onChain(latest)) {
 			a.finishOnce.Do(func() {
-				a.emit(Event{Kind: EventFinished, Round: a.view().Total, Text: "the run is finished"})
-				close(a.finished)
+				a.spawn(func(ctx context.Context) {
+					if a.awaitRefund(ctx); ctx.Err() != nil {
+						return
+					}
+					a.emit(Event{Kind: EventFinished, Round: a.view().Total, Text: "the run is finished"})
+					close(a.finished)
+				})
 			})
 		}
 		select {

@@ -123,6 +123,15 @@ func (h *history) modelRoot(round uint32) (model, outer protocol.Digest, err err
 	return c.Model, c.Outer, nil
 }
 
+// startRoot returns the root of the parameters that an opened round trains from.
+func (h *history) startRoot(round uint32) (protocol.Digest, error) {
+	open, _, err := statementOf[protocol.Open](h, protocol.KindOpen, round)
+	if err != nil {
+		return protocol.Digest{}, err
+	}
+	return open.From(), nil
+}
+
 // shards returns the shards that a rostered peer is assigned in an opened round, of a model of params parameters; nil for
 // all.
 func (h *history) shards(round uint32, params int, p protocol.PeerID) ([]uint32, error) {

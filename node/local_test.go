@@ -74,7 +74,7 @@ func checkConviction(t *testing.T, l *Local, cheat int, first, rounds uint32) {
 			}
 		}
 	}
-	out := first + l.spec.Verify.Window
+	out := first + l.spec.Verify.Window + l.spec.Train.Delay
 	for round := range rounds {
 		open, _, err := await[protocol.Open](t.Context(), l.Aggregators[0].history, protocol.KindOpen, round)
 		if err != nil {

@@ -38,6 +38,7 @@ type member struct {
 
 	events sync.Mutex // serialises OnEvent
 	told   tally      // events by kind
+	few    fewSaid
 
 	ctx    context.Context // ended by close
 	cancel context.CancelFunc
@@ -240,8 +241,12 @@ func (m *member) loadData(ctx context.Context, sources func() []protocol.PeerID)
 		return err
 	}
 	m.device, err = trainer.NewDevice(m.spec, m.run, data, m.cfg.Threads)
-	m.ownDevice = err == nil
-	return err
+	if err != nil {
+		return err
+	}
+	m.ownDevice = true
+	m.device.Pace(m.cfg.Pace)
+	return nil
 }
 
 // emit reports an event.

@@ -28,9 +28,9 @@ const (
 	count = prometheus.CounterValue
 )
 
-// metricTable has the metrics of every member, then those of aggregators alone. Labels have few values: peers are none, but for
+// metricTable has the metrics of every member, those of the machine's cards, then those of aggregators alone. Labels have few values: peers are none, but for
 // the aggregators.
-var metricTable = slices.Concat(networkMetrics, councilMetrics)
+var metricTable = slices.Concat(networkMetrics, cardMetrics, councilMetrics)
 
 const callSeconds = "drystone_call_seconds"
 
@@ -76,6 +76,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		put("drystone_call_failures_total", float64(t.Failed), c.role, name)
 	}
 	put("drystone_rounds_certified", float64(c.m.history.rounds()), c.role)
+	if c.m.cfg.Cards != nil {
+		c.cards(put)
+	}
 	if c.a != nil {
 		c.council(put)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"drystone/internal/gpu"
 )
 
 // scrape reads a real endpoint: values by name and labels.
@@ -41,6 +43,7 @@ func scrape(t *testing.T, addr string) map[string]float64 {
 // Every metric has values at a real endpoint, and those of the network and of the rounds move as a run goes on.
 func TestMetrics(t *testing.T) {
 	cfg := tinyConfig(t, 77, 3, 2, nil)
+	cfg.Edit = func(c *Config) { c.Cards = twoCards }
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	l, err := StartLocal(ctx, cfg)
@@ -72,7 +75,10 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		`drystone_verdicts{result="passed"}`: 6, `drystone_verdicts{result="failed"}`: 0, `drystone_open_checks`: 0, `drystone_reach{reach="public",role="aggregator"}`: 1,
 		`drystone_events_total{event="certified",role="aggregator"}`: 3, `drystone_events_total{event="finished",role="aggregator"}`: 1,
-		`drystone_aggregators_reached{role="aggregator"}`: 4, `drystone_network_trouble{role="aggregator"}`: 0,
+		`drystone_gpu_up{card="0",role="aggregator"}`: 1, `drystone_gpu_up{card="1",role="aggregator"}`: 0, `drystone_gpu_celsius{card="0",role="aggregator"}`: 71,
+		`drystone_gpu_busy_ratio{card="0",role="aggregator"}`: 0.5, `drystone_gpu_throttled{by="heat",card="0",role="aggregator"}`: 1,
+		`drystone_gpu_throttled{by="power",card="0",role="aggregator"}`: 0,
+		`drystone_aggregators_reached{role="aggregator"}`:               4, `drystone_network_trouble{role="aggregator"}`: 0,
 	} {
 		if got, ok := after[name]; !ok || got != want {
 			t.Errorf("%s is %g, want %g", name, got, want)
@@ -94,6 +100,9 @@ func TestMetrics(t *testing.T) {
 	if after[`drystone_rounds_certified{role="aggregator"}`] != 3 || after[`drystone_phase{phase="finished"}`] != 1 || after[`drystone_round_phase_seconds{phase="train"}`] <= 0 {
 		t.Errorf("at the end: %v", after)
 	}
+	if _, ok := after[`drystone_gpu_watts{card="1",role="aggregator"}`]; ok {
+		t.Error("there is a number of a lost card")
+	}
 	mine := scrape(t, trainer)
 	if want := float64(3 * l.spec.Train.Steps * uint32(l.spec.TokensPerStep())); mine[`drystone_trained_total{role="trainer"}`] != want {
 		t.Errorf("the trainer trained %g tokens, want %g", mine[`drystone_trained_total{role="trainer"}`], want)
@@ -106,6 +115,14 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no value of %s", m.name)
 		}
 	}
+}
+
+// twoCards reads one card and loses another.
+func twoCards() ([]gpu.Card, error) {
+	return []gpu.Card{
+		{Index: 0, Name: "card", Memory: 24e9, Used: 2e9, Busy: 50, Celsius: 71, Watts: 200, PowerLimit: 350, Clock: 1800, Throttle: gpu.ThrottleHeat},
+		{Index: 1, Err: gpu.ErrLost},
+	}, nil
 }
 
 func keysOf(m map[string]float64) (keys []string) {

@@ -9,13 +9,16 @@ import (
 	"drystone/protocol"
 )
 
-// gathers reports whether this aggregator is among the first owners of a shard, or all own everything. What falls to it
-// because others are late it fetches, like any reveal that gossip did not bring.
+// gathers reports whether this aggregator is one of the present council, and among the first owners of a shard or all own
+// everything. What falls to it because others are late it fetches, like any reveal that gossip did not bring.
 func (a *Aggregator) gathers(shard int) bool {
+	council, _ := a.history.rules()
+	if _, ok := council.Member(a.cfg.Key.ID()); !ok {
+		return false
+	}
 	if a.cfg.undivided {
 		return true
 	}
-	council, _ := a.history.rules()
 	ids := a.certifiedCouncil()
 	n := a.spec.Owners(council.Quorum(), a.params, 1)
 	return n == len(ids) || slices.Contains(protocol.OwnerOrder(a.run, uint32(shard), ids)[:n], a.cfg.Key.ID())
@@ -63,7 +66,7 @@ func (a *Aggregator) mergeShard(ctx context.Context, d aggregate.DutyShard) erro
 	if err != nil {
 		return err
 	}
-	whole, err := a.vector(ctx, d.Open.Model, a.params, a.councilPeers)
+	whole, err := a.model(ctx, d.Round, d.Open.Model, a.councilPeers)
 	if err != nil {
 		return err
 	}
@@ -73,15 +76,18 @@ func (a *Aggregator) mergeShard(ctx context.Context, d aggregate.DutyShard) erro
 	}
 	lo, hi := a.spec.Codec.Shard(a.params, int(d.Shard))
 	theta := whole[lo:hi]
-	if len(outer) > 0 {
-		outer = outer[lo:hi]
-	}
-	finite, err := aggregate.MergeShard(ctx, a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
+	lo, hi = a.spec.OuterShard(a.params, int(d.Shard))
+	outer = outer[lo:hi]
+	payload, finite, err := aggregate.MergeShard(ctx, a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
 	if err != nil {
 		return fmt.Errorf("merge of round %d: %w", d.Round, err)
 	}
 	c := protocol.ShardCertificate{Run: a.run, RevealSet: d.Prev, Shard: d.Shard, Merge: protocol.MergeDigest(d.Record), Finite: finite, Aggregator: a.cfg.Key.ID()}
 	if finite {
+		c.Update = protocol.UpdateOf(payload)
+		if err := a.putUpdates(payload); err != nil {
+			return err
+		}
 		if c.Model, err = a.blobs.Put(floatBytes(theta)); err != nil {
 			return err
 		}
@@ -136,16 +142,26 @@ func (a *Aggregator) assemble(ctx context.Context, s *protocol.Statement, shards
 		return err
 	}
 	var theta, outer []byte
-	stateful := a.spec.Outer.State(a.params) > 0
+	stateful := a.spec.OuterState(a.params) > 0
+	var before []float32
+	if len(cert.Updates) > 0 {
+		start, _, err := a.history.modelRoot(s.Round)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errNotYet, err)
+		}
+		if before, err = a.model(ctx, s.Round, start, a.councilPeers); err != nil {
+			return err
+		}
+	}
 	for k, root := range shards {
-		lo, hi := a.spec.Codec.Shard(a.params, k)
-		size := int64(4 * (hi - lo))
-		part, err := a.get(ctx, root.Model, size, size, a.councilPeers)
+		part, err := a.shardModel(ctx, cert, k, before, root.Model)
 		if err != nil {
 			return fmt.Errorf("shard %d of the model: %w", k, err)
 		}
 		theta = append(theta, part...)
 		if stateful {
+			lo, hi := a.spec.OuterShard(a.params, k)
+			size := int64(4 * (hi - lo))
 			if part, err = a.get(ctx, root.Outer, size, size, a.councilPeers); err != nil {
 				return fmt.Errorf("shard %d of the outer state: %w", k, err)
 			}

@@ -30,8 +30,15 @@ func eventually(t *testing.T, ctx context.Context, h *history, kind protocol.Kin
 // A trainer that is stopped at any point and started again with its directory goes on where it was: nothing that it
 // committed is lost, no round is trained twice, and it is paid for every round. The round waits for it meanwhile.
 func TestTrainerRestarts(t *testing.T) {
+	for delay := range uint32(2) {
+		t.Run(fmt.Sprint("delay ", delay), func(t *testing.T) { trainerRestarts(t, delay) })
+	}
+}
+
+func trainerRestarts(t *testing.T, delay uint32) {
 	const rounds = 8
 	cfg := tinyConfig(t, 5, rounds, 1, nil)
+	cfg.Spec.Train.Delay = delay
 	cfg.Spec.Aggregate.StartPeers = 2
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()

@@ -44,30 +44,34 @@ func TestCommOverhead(t *testing.T) {
 		t.Skip("trains the 10.8 M model for two rounds with 12 and with 60 trainers: -long")
 	}
 	for _, peers := range []int{16, 64} {
-		t.Run(fmt.Sprint(peers), func(t *testing.T) { commOverhead(t, peers) })
+		for delay := range uint32(2) {
+			t.Run(fmt.Sprintf("%d peers, delay %d", peers, delay), func(t *testing.T) { commOverhead(t, peers, delay) })
+		}
 	}
 }
 
-func commOverhead(t *testing.T, peers int) {
+func commOverhead(t *testing.T, peers int, delay uint32) {
 	cfg := overheadConfig(t, peers-4)
-	cfg.OnEvent = func(e Event) {
-		if e.Kind == EventTrained {
-			time.Sleep(computing)
-		}
+	cfg.Spec.Train.Delay, cfg.Spec.Train.Rounds = delay, overheadRounds+delay
+	cfg.Edit = func(c *Config) { c.trained = func() { time.Sleep(computing) } }
+	what := fmt.Sprintf("%d peers", peers)
+	if delay > 0 {
+		what = fmt.Sprintf("%d peers, delay %d", peers, delay)
 	}
 	simulateRun(t, cfg, simlink.Steady(50*time.Millisecond), everyLine(100, 20), func(t *testing.T, r *simRun) {
 		h := r.Aggregators[1].history
-		// Round 0 starts from a state that everyone has; the next is like all that follow.
-		eventually(t, t.Context(), h, protocol.KindOpen, 1)
+		// Round 0 starts from a state that everyone has, with a delay round 1 too; the next is like all that follow.
+		timed := 1 + delay
+		eventually(t, t.Context(), h, protocol.KindOpen, timed)
 		began, up, down := time.Now(), r.blobBytes(true), r.blobBytes(false)
-		eventually(t, t.Context(), h, protocol.KindOpen, 2)
+		eventually(t, t.Context(), h, protocol.KindOpen, timed+1)
 		took := time.Since(began)
 		up, down = r.blobBytes(true)-up, r.blobBytes(false)-down
-		checkStayed(t, h, r.Trainers, 2)
+		checkStayed(t, h, r.Trainers, timed+1)
 		share := 100 * (1 - computing.Seconds()/took.Seconds())
 		n := uint64(len(r.Trainers))
-		t.Logf("figure comm-overhead|%d peers|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; a trainer fetches %.1f MB of blobs a round and serves %.1f MB",
-			peers, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, float64(down/n)/1e6, float64(up/n)/1e6)
+		t.Logf("figure comm-overhead|%s|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; a trainer fetches %.1f MB of blobs a round and serves %.1f MB",
+			what, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, float64(down/n)/1e6, float64(up/n)/1e6)
 	})
 }
 

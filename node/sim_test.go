@@ -39,7 +39,12 @@ func simulateRun(t *testing.T, cfg LocalConfig, latency func(from, to int) time.
 	synctest.Test(t, func(t *testing.T) {
 		r := &simRun{t: t, cfg: cfg, network: simlink.New(latency), lines: lines}
 		defer r.network.Close()
-		r.cfg.Edit = r.place
+		r.cfg.Edit = func(c *Config) {
+			r.place(c)
+			if cfg.Edit != nil {
+				cfg.Edit(c)
+			}
+		}
 		l, err := StartLocal(t.Context(), r.cfg)
 		if err != nil {
 			t.Fatal(err)

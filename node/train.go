@@ -13,6 +13,7 @@ import (
 // work follows the statement chain round by round until the run is over.
 func (t *Trainer) work(ctx context.Context) {
 	defer close(t.finished)
+	t.reviewReceipts()
 	for round := t.history.rounds(); round < t.spec.Train.Rounds; round++ {
 		if err := t.round(ctx, round); errors.Is(err, errEnded) {
 			t.emit(Event{Kind: EventFinished, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the founder stopped the run after %d rounds", round)})
@@ -43,56 +44,76 @@ func await[T protocol.StatementBody](ctx context.Context, h *history, kind proto
 	}
 }
 
-// round takes part in one round, if the Open's roster has this peer, and waits for its Certificate.
+// round takes part in one round, if the Open's roster has this peer, and waits for its Certificate. With a delay it begins the
+// next round as soon as this one is trained.
 func (t *Trainer) round(ctx context.Context, round uint32) error {
 	open, st, err := await[protocol.Open](ctx, t.history, protocol.KindOpen, round)
 	if err != nil {
 		return err
 	}
+	t.sayIfFew(&st.Statement)
+	mine := t.ahead // what was begun before the round opened, nil for nothing
+	t.ahead = t.prepare(open, round+1)
 	index := rosterIndex(open, t.cfg.Key.ID())
-	if index < 0 {
+	switch {
+	case index >= 0:
+		t.emit(Event{Kind: EventOpen, Round: round, Peer: t.cfg.Key.ID()})
+		if err := t.contribute(ctx, open, st, uint32(index), mine); err != nil {
+			return err
+		}
+	case t.ahead == nil:
 		if err := t.unrostered(ctx, round); err != nil {
 			return err
 		}
-	} else {
-		t.emit(Event{Kind: EventOpen, Round: round, Peer: t.cfg.Key.ID()})
-		c, err := t.contribute(ctx, open, st, uint32(index))
-		if err != nil {
-			return err
-		}
-		if c != nil {
-			if err := t.reveal(ctx, round, c); err != nil {
-				return err
-			}
-		}
+	default:
+		t.ahead.begin()
 	}
-	_, _, err = await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
-	return err
+	cert, _, err := await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
+	if err != nil || round+1 == t.spec.Train.Rounds {
+		return err
+	}
+	if _, err := t.model(ctx, round+1, cert.Model, t.councilPeers); err != nil && ctx.Err() == nil {
+		t.cfg.Log.Debug("the next state is fetched once more when its round opens", "round", round+1, "err", err)
+	}
+	return nil
 }
 
-// contribute trains and commits. It returns nil if the round closed before the commit was in, or if this peer has to sit
-// the round out.
-func (t *Trainer) contribute(ctx context.Context, open *protocol.Open, st *protocol.SignedStatement, index uint32) (*trainer.Contribution, error) {
-	round := st.Statement.Round
+// contribute trains, commits and reveals, unless the round closes before the commit is in, or this peer has to sit it out.
+func (t *Trainer) contribute(ctx context.Context, open *protocol.Open, st *protocol.SignedStatement, index uint32, mine *ahead) error {
+	c, err := t.contribution(ctx, open, st.Statement.Round, index, mine)
+	t.ahead.begin()
+	if errors.Is(err, errSitOut) {
+		t.trouble(st.Statement.Round, err)
+		return nil
+	}
+	if err != nil || c == nil {
+		return err
+	}
+	if !t.frozen(st.Statement.Round) {
+		if err := t.commit(ctx, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest()))); err != nil {
+			return err
+		}
+	}
+	return t.reveal(ctx, st.Statement.Round, c)
+}
+
+// contribution returns what this peer trains in an open round: what was begun before it opened, what a process before this
+// one stored, or what it trains now. It returns nil if it has nothing and the round is closed.
+func (t *Trainer) contribution(ctx context.Context, open *protocol.Open, round, index uint32, mine *ahead) (*trainer.Contribution, error) {
+	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps,
+		Shards: open.Shards(&t.spec.Codec, t.params, round, int(index))}
+	if mine != nil {
+		return mine.wait(ctx)
+	}
 	c, err := t.resume(round)
 	if err != nil { // training again gives the same to the bit
 		t.trouble(round, fmt.Errorf("the stored contribution cannot be read: %w", err))
 		c = nil
 	}
-	if t.frozen(round) {
+	if c != nil || t.frozen(round) {
 		return c, nil
 	}
-	if c == nil {
-		c, err = t.train(ctx, open, round, index)
-		if errors.Is(err, errSitOut) {
-			t.trouble(round, err)
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return c, t.commit(ctx, st, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Digest())))
+	return t.train(ctx, a, open.From(), nil)
 }
 
 // errSitOut means that this peer cannot take part in a round; it can in the next.
@@ -111,7 +132,7 @@ func (t *Trainer) frozen(round uint32) bool {
 func (t *Trainer) theta(ctx context.Context, round uint32, root protocol.Digest) (theta []float32, err error) {
 	var last error
 	err = retry(ctx, time.Second, func() error {
-		if theta, last = t.vector(ctx, root, t.params, t.councilPeers); last != nil && t.frozen(round) {
+		if theta, last = t.model(ctx, round, root, t.councilPeers); last != nil && t.frozen(round) {
 			return nil
 		}
 		return last
@@ -131,35 +152,67 @@ func (t *Trainer) resume(round uint32) (*trainer.Contribution, error) {
 	return c, err
 }
 
-// train computes the assigned steps from the public state and stores the result before anyone hears of it.
-func (t *Trainer) train(ctx context.Context, open *protocol.Open, round, index uint32) (*trainer.Contribution, error) {
-	a := protocol.Assignment{Run: t.run, Round: round, Index: index, Steps: t.spec.Train.Steps,
-		Shards: open.Shards(&t.spec.Codec, t.params, round, int(index))}
+// train computes the assigned steps from the public state of that root and stores the result before anyone hears of it. If
+// turn is not nil it fetches the state first and waits for turn to be closed.
+func (t *Trainer) train(ctx context.Context, a protocol.Assignment, root protocol.Digest, turn <-chan struct{}) (*trainer.Contribution, error) {
 	if err := t.capacity.admits(len(a.Shards)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errSitOut, err)
 	}
-	theta, err := t.theta(ctx, round, open.Model)
+	theta, err := t.theta(ctx, a.Round, root)
 	if err != nil {
+		return nil, err
+	}
+	if turn != nil {
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if err := t.awaitCard(ctx); err != nil {
 		return nil, err
 	}
 	self := t.cfg.Key.ID()
-	opt := trainer.TrainOptions{Peer: self, Salt: trainer.KeySalt(t.cfg.Key, t.run, round), Store: t.store}
-	if opt.Feedback, err = t.feedback(round); err != nil {
+	per, last := t.spec.TokensPerStep(), float32(0)
+	trained := func() {
+		if t.cfg.trained != nil {
+			t.cfg.trained()
+		}
+		t.emit(Event{Kind: EventTrained, Round: a.Round, Peer: self, Step: a.Steps, Loss: float64(last), Count: t.spec.Tokens(a.Steps, t.params, a.Shards)})
+	}
+	opt := trainer.TrainOptions{Peer: self, Salt: trainer.KeySalt(t.cfg.Key, t.run, a.Round), Store: t.store}
+	opt.OnStep = func(step uint32, loss float32) {
+		last = loss
+		t.emit(Event{Kind: EventStep, Round: a.Round, Peer: self, Step: step + 1, Loss: float64(loss), Count: uint64(step+1) * per})
+	}
+	cheats := t.cheat != nil && t.cheat(a.Round)
+	if t.spec.Train.Delay > 0 && !cheats {
+		opt.Await = func(ctx context.Context) ([]float32, error) {
+			trained()
+			return t.awaitFeedback(ctx, a.Round)
+		}
+		return t.onDevice(ctx, a, theta, opt)
+	}
+	if opt.Feedback, err = t.awaitFeedback(ctx, a.Round); err != nil {
 		return nil, err
 	}
-	if t.cheat != nil && t.cheat(round) {
+	if cheats {
 		return trainer.Fabricate(t.spec, a, theta, opt, t.spec.Seed)
 	}
-	per := t.spec.TokensPerStep()
-	opt.OnStep = func(step uint32, loss float32) {
-		t.emit(Event{Kind: EventStep, Round: round, Peer: self, Step: step + 1, Loss: float64(loss), Count: uint64(step+1) * per})
+	c, err := t.onDevice(ctx, a, theta, opt)
+	if err == nil {
+		trained()
 	}
+	return c, err
+}
+
+// onDevice trains, and leaves a card that fails: then this peer sits the round out.
+func (t *Trainer) onDevice(ctx context.Context, a protocol.Assignment, theta []float32, opt trainer.TrainOptions) (*trainer.Contribution, error) {
 	c, err := t.device.Train(ctx, a, theta, opt)
-	if err != nil {
-		return nil, err
+	if t.deviceFailed(a.Round, err) {
+		return nil, fmt.Errorf("%w: the card failed", errSitOut)
 	}
-	t.emit(Event{Kind: EventTrained, Round: round, Peer: self, Step: a.Steps, Loss: float64(c.Losses[len(c.Losses)-1]), Count: c.Tokens()})
-	return c, nil
+	return c, err
 }
 
 // feedback returns the error feedback that a contribution stands on: that of the round before if its RevealSet holds this
@@ -185,39 +238,21 @@ func (t *Trainer) feedback(round uint32) ([]float32, error) {
 	return nil, nil
 }
 
-// commit publishes the commit and gets a receipt for it, trying until the round is frozen.
-func (t *Trainer) commit(ctx context.Context, st *protocol.SignedStatement, commit protocol.Signed[protocol.Commit]) error {
-	data := commit.Encode()
-	if err := t.commits.Publish(ctx, data); err != nil && ctx.Err() == nil {
+// commit publishes the commit and gets receipts for it, trying until the round is frozen.
+func (t *Trainer) commit(ctx context.Context, commit protocol.Signed[protocol.Commit]) error {
+	if err := t.commits.Publish(ctx, commit.Encode()); err != nil && ctx.Err() == nil {
 		t.cfg.Log.Debug("publish commit", "err", err)
 	}
-	err := retry(ctx, time.Second, func() error {
-		if t.frozen(st.Statement.Round) {
-			return nil // too late or in already: the Freeze tells
-		}
-		return t.askCouncil(ctx, callCommit, data, func(resp []byte) error { return t.checkReceipt(resp, commit) })
-	})
+	n, err := t.place(ctx, commit.Body.Round, commit)
 	if err == nil {
-		t.emit(Event{Kind: EventCommitted, Round: commit.Body.Round, Peer: t.cfg.Key.ID(), Step: commit.Body.Steps})
+		t.emit(Event{Kind: EventCommitted, Round: commit.Body.Round, Peer: t.cfg.Key.ID(), Step: commit.Body.Steps, Count: uint64(n)})
 	}
 	return err
 }
 
-func (t *Trainer) checkReceipt(data []byte, commit protocol.Signed[protocol.Commit]) error {
-	r, err := protocol.DecodeSigned[protocol.Receipt](data)
-	if err != nil {
-		return err
-	}
-	council, _ := t.history.rules()
-	if _, ok := council.Member(r.Body.Aggregator); !ok || r.Body.Run != t.run || r.Body.Commit != commit.Digest() {
-		return errors.New("the receipt is not for this commit")
-	}
-	return r.Verify()
-}
-
 // reveal publishes every assigned shard once the Freeze holds this peer's commit.
 func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribution) error {
-	freeze, _, err := await[protocol.Freeze](ctx, t.history, protocol.KindFreeze, round)
+	freeze, st, err := await[protocol.Freeze](ctx, t.history, protocol.KindFreeze, round)
 	if err != nil {
 		return err
 	}
@@ -230,9 +265,10 @@ func (t *Trainer) reveal(ctx context.Context, round uint32, c *trainer.Contribut
 		}
 	}
 	if at < 0 {
-		t.emit(Event{Kind: EventWarning, Round: round, Peer: t.cfg.Key.ID(), Text: fmt.Sprintf("the commit to round %d came too late; nothing is lost but this round", round)})
+		t.leftOut(round, protocol.Sign(t.cfg.Key, c.Commit(st.Statement.Prev)))
 		return nil
 	}
+	t.forgetReceipts(round)
 	path := protocol.PathTo(leaves, at)
 	var sent uint64
 	for i := range c.Payloads {

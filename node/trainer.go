@@ -36,6 +36,8 @@ type Trainer struct {
 	commits       *gossip.Topic
 	control, cert *gossip.Topic
 	shards        []*gossip.Topic
+	ahead         *ahead // the next round, of the goroutine that follows the chain
+	onCard        bool   // steps run on the card; of the goroutine that has the Device
 	finished      chan struct{}
 	err           error // why it stopped, once finished is closed
 }
@@ -59,7 +61,7 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 			return err
 		}
 	}
-	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2); err != nil {
+	if t.store, err = trainer.OpenContributions(t.path("contributions"), t.spec, t.run, t.spec.Verify.Window+2+t.spec.Train.Delay); err != nil {
 		return err
 	}
 	t.reveals = newReveals(t.path("reveals"))
@@ -67,6 +69,9 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return err
 	}
 	if err := t.loadData(ctx, t.councilPeers); err != nil {
+		return err
+	}
+	if err := t.openDevice(ctx); err != nil {
 		return err
 	}
 	if t.capacity, err = t.chooseCapacity(ctx, cfg); err != nil {
@@ -172,14 +177,11 @@ func (t *Trainer) serve() {
 	})
 }
 
-// askCouncil calls aggregators, one after the other, until one answers well.
-func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte, accept func([]byte) error) error {
+// askCouncil calls aggregators, one after the other, until one answers.
+func (t *Trainer) askCouncil(ctx context.Context, name string, req []byte) error {
 	last := errors.New("no aggregator is known")
 	for _, p := range t.councilPeers() {
-		data, err := t.callFor(ctx, 40*time.Second, p, name, req, maxSmall)
-		if err == nil && accept != nil {
-			err = accept(data)
-		}
+		_, err := t.callFor(ctx, 40*time.Second, p, name, req, maxSmall)
 		if err == nil {
 			return nil
 		}
@@ -198,7 +200,7 @@ func (t *Trainer) Leave(ctx context.Context) error {
 		return err
 	}
 	msg := protocol.Sign(t.cfg.Key, protocol.Leave{Run: t.run, Peer: t.cfg.Key.ID(), Nonce: nonce}).Encode()
-	return t.askCouncil(ctx, callLeave, msg, nil)
+	return t.askCouncil(ctx, callLeave, msg)
 }
 
 // Finished is closed when the last round is certified, or when the trainer cannot go on; Err then says why.

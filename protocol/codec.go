@@ -17,6 +17,29 @@ func (s *CodecSpec) validate(c *checker) {
 		c.rule(s.Decay == 0, "codec.decay = %v, want 0 with dense", s.Decay)
 	}
 	c.rule(s.PayloadBound() <= MaxMessage-4096, "codec.shard_params = %d makes messages of up to %d bytes, over the limit of %d; use smaller shards", s.ShardParams, s.PayloadBound(), MaxMessage-4096)
+	s.validateDown(c)
+}
+
+// validateDown checks the way down. A payload of it is a blob, whose size no message limits.
+func (s *CodecSpec) validateDown(c *checker) {
+	c.rule(s.Down != "dense", "codec.down = dense sends as much as whole states do; leave it out")
+	if s.Down == "" {
+		c.rule(s.DownTopK == 0 && s.DownValueBits == 0 && s.DownDecay == 0, "codec.down_top_k, down_value_bits and down_decay are settings of codec.down, want 0 without")
+		return
+	}
+	c.oneOf("codec.down", s.Down, "sparse", "rice", "int8")
+	if s.Down == "int8" {
+		c.rule(s.DownTopK == 0 && s.DownValueBits == 0, "codec.down_top_k and down_value_bits are for the sparse and rice codecs, want 0 with int8")
+	} else {
+		c.between("codec.down_top_k", float64(s.DownTopK), 1, 4096)
+		c.rule(s.DownValueBits == 2 || s.DownValueBits == 4, "codec.down_value_bits = %d, want 2 or 4", s.DownValueBits)
+	}
+	c.between("codec.down_decay", s.DownDecay, 0, 1)
+}
+
+// Downward returns the settings of the way down as those of a way up, which is how package delta takes them.
+func (s *CodecSpec) Downward() CodecSpec {
+	return CodecSpec{Up: s.Down, TopK: s.DownTopK, ValueBits: s.DownValueBits, Decay: s.DownDecay, ShardParams: s.ShardParams}
 }
 
 // HasFeedback reports whether a peer carries error feedback from round to round: with every codec but dense.

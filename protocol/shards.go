@@ -14,24 +14,56 @@ import (
 // them more than another. Round r begins at shard r*s mod shards, s the smallest capacity among them: no window moves
 // further than it is wide, so with one roster every peer trains every shard within ceil(shards/s) rounds.
 func AssignShards(shards int, round uint32, capacity []uint32, index int) []uint32 {
-	partial := func(c uint32) bool { return c > 0 && uint64(c) < uint64(shards) }
-	if index < 0 || index >= len(capacity) || !partial(capacity[index]) {
+	if index < 0 || index >= len(capacity) {
 		return nil
 	}
-	stride, before := capacity[index], uint64(0)
+	return ShardSpans(shards, round, capacity)[index].List()
+}
+
+// ShardSpan is an assignment as AssignShards deals it: Size shards from First on, after the last of all Shards the first
+// again. The zero value stands for all.
+type ShardSpan struct{ First, Size, Shards uint32 }
+
+// ShardSpans returns the span of every place of a roster, of which AssignShards gives the list, in time linear in their
+// number.
+func ShardSpans(shards int, round uint32, capacity []uint32) []ShardSpan {
+	spans := make([]ShardSpan, len(capacity))
+	stride, before := uint32(0), uint64(0)
 	for i, c := range capacity {
-		if !partial(c) {
+		if c == 0 || uint64(c) >= uint64(shards) {
 			continue
 		}
-		stride = min(stride, c)
-		if i < index {
-			before += uint64(c)
+		spans[i] = ShardSpan{First: uint32(before % uint64(shards)), Size: c, Shards: uint32(shards)}
+		if before += uint64(c); stride == 0 || c < stride {
+			stride = c
 		}
 	}
-	first := (uint64(round)*uint64(stride) + before) % uint64(shards)
-	own := make([]uint32, capacity[index])
+	shift := uint64(round) * uint64(stride) % uint64(max(1, shards))
+	for i := range spans {
+		if s := &spans[i]; s.Size > 0 {
+			s.First = uint32((uint64(s.First) + shift) % uint64(shards))
+		}
+	}
+	return spans
+}
+
+// Has reports whether a shard is in the span, if there is one of that number at all.
+func (s ShardSpan) Has(shard int) bool {
+	from := int64(shard) - int64(s.First)
+	if from < 0 {
+		from += int64(s.Shards)
+	}
+	return s.Size == 0 || shard >= 0 && int64(shard) < int64(s.Shards) && from < int64(s.Size)
+}
+
+// List returns the shards of the span, ascending; nil for all.
+func (s ShardSpan) List() []uint32 {
+	if s.Size == 0 {
+		return nil
+	}
+	own := make([]uint32, s.Size)
 	for i := range own {
-		own[i] = uint32((first + uint64(i)) % uint64(shards))
+		own[i] = uint32((uint64(s.First) + uint64(i)) % uint64(s.Shards))
 	}
 	slices.Sort(own)
 	return own

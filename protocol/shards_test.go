@@ -24,8 +24,14 @@ func TestAssignShardsProperty(t *testing.T) {
 		reached := make([]map[uint32]bool, len(capacity))
 		for r := range (uint32(shards) + smallest - 1) / smallest {
 			count := make([]int, shards)
+			spans := ShardSpans(shards, first+r, capacity)
 			for i, c := range capacity {
 				got := AssignShards(shards, first+r, capacity, i)
+				for s := range shards {
+					if _, own := PlaceOf(got, s); own != spans[i].Has(s) {
+						t.Fatalf("shard %d of %v: %v is in span %+v", s, got, !own, spans[i])
+					}
+				}
 				if c == 0 || c >= uint32(shards) {
 					if got != nil {
 						t.Fatalf("a peer that can train %d of %d shards is assigned %v", c, shards, got)
@@ -200,6 +206,23 @@ func TestLastFieldLeftOut(t *testing.T) {
 	} {
 		if err := Decode(data, MaxMessage, new(Join)); !errors.Is(err, ErrNotCanonical) {
 			t.Errorf("join, %s: %v", name, err)
+		}
+	}
+	if got := mustEncode(Open{Model: run, Outer: run, Roster: []PeerID{id}, Start: run}); !slices.Equal(got, cat(0x86, open, 0x80, 0x58, 32, run[:], 0x80)) {
+		t.Errorf("open of the last round of a delayed run: %x", got)
+	}
+	start := cat(0x58, 32, run[:])
+	for name, data := range map[string][]byte{
+		"no start":           cat(0x86, open, 0x80, 0x58, 32, make([]byte, 32), 0x80),
+		"zero capacity":      cat(0x86, open, 0x81, 0, start, 0x80),
+		"too many":           cat(0x86, open, 0x82, 1, 1, start, 0x80),
+		"capacity null":      cat(0x86, open, 0xf6, start, 0x80),
+		"ahead null":         cat(0x86, open, 0x80, start, 0xf6),
+		"start without list": cat(0x85, open, 0x80, start),
+		"one more":           cat(0x87, open, 0x80, start, 0x80, 0),
+	} {
+		if err := Decode(data, MaxMessage, new(Open)); !errors.Is(err, ErrNotCanonical) {
+			t.Errorf("delayed open, %s: %v", name, err)
 		}
 	}
 	for name, data := range map[string][]byte{

@@ -83,13 +83,43 @@ type Ledger struct {
 }
 
 // Open starts a round from public state. Assignments follow by rule from the roster and its capacities. Capacity is left
-// out of the encoding if it is empty.
+// out of the encoding if it is empty, and Start and Ahead are where train.delay is 0.
 type Open struct {
 	_        struct{} `cbor:",toarray"`
-	Model    Digest   // ModelRoot of theta_r
+	Model    Digest   // ModelRoot of theta_r, which the round's merge is applied to
 	Outer    Digest   // OuterRoot
 	Roster   []PeerID // ascending; a peer's place is its assignment index
 	Capacity []uint32 // Join.Shards of each of the roster; empty if all of them are 0
+	Start    Digest   // with a delay: ModelRoot of what the round trains from, theta_{r-1}, in round 0 theta_0
+	Ahead    []Ahead  // with a delay: the roster of the next round, which trains from Model; none in the last round
+}
+
+// Ahead is one of those who may train the next round before it opens.
+type Ahead struct {
+	_      struct{} `cbor:",toarray"`
+	Peer   PeerID
+	Shards uint32 // its capacity then, as in Open.Capacity
+}
+
+// From returns the root of the parameters that the round trains from.
+func (o *Open) From() Digest {
+	if o.Start.IsZero() {
+		return o.Model
+	}
+	return o.Start
+}
+
+// Next returns the roster of the next round as this Open announces it, with its capacities as in Capacity.
+func (o *Open) Next() (roster []PeerID, capacity []uint32) {
+	roster = make([]PeerID, len(o.Ahead))
+	partial := false
+	for i, a := range o.Ahead {
+		roster[i], capacity, partial = a.Peer, append(capacity, a.Shards), partial || a.Shards > 0
+	}
+	if !partial {
+		capacity = nil
+	}
+	return roster, capacity
 }
 
 // Freeze closes the commits of a round. Root is F_r: RootOf the FrozenLeaf of every commit, ascending by peer ID.
@@ -128,6 +158,8 @@ type Certificate struct {
 	Model Digest   // ModelRoot of theta_{r+1}
 	Outer Digest   // OuterRoot after the round
 	Merge []Merged // the merge record, ascending by peer
+	// Updates are the payloads of the way down, one per shard; empty, and left out of the encoding, in runs without.
+	Updates []ShardUpdate
 }
 
 // Merged is one line of the merge record: enough, with the payloads, for anyone to recompute the merge.

@@ -72,6 +72,7 @@ func (t *TrainSpec) validate(c *checker) {
 	c.between("train.eps", t.Eps, 1e-12, 1)
 	c.between("train.weight_decay", t.WeightDecay, 0, 1)
 	c.between("train.clip", t.Clip, 0, 1e6)
+	c.between("train.delay", float64(t.Delay), 0, 1)
 	c.between("train.min_shards", float64(t.MinShards), 0, 1<<14)
 	c.rule(c.err != nil || t.Steps%t.Segment == 0, "train.segment = %d does not divide steps = %d", t.Segment, t.Steps)
 	c.rule(c.err != nil || t.Steps/t.Segment <= 4096, "train.steps / train.segment = %d, want at most 4096 segments", t.Steps/max(t.Segment, 1))

@@ -39,7 +39,7 @@
 // # Trace and contribution
 //
 // After every segment, and after the last step, the state is hashed (MerkleRoot over little-endian bytes) and checked to be
-// finite. The pseudo-gradient u = theta_r - theta_H is cut into shards, which package delta encodes. protocol documents
+// finite. The pseudo-gradient u = theta_r - theta_H (theta_{r-1} - theta_H in a run with train.delay) is cut into shards, which package delta encodes. protocol documents
 // the trace; Contribution answers for it.
 //
 // # On disk

@@ -12,7 +12,7 @@ import (
 // Fabricate is the adversary of demonstrations and tests: a contribution that was never trained. Each segment moves theta
 // by small random amounts and invents moments; trace, payload, error feedback, reveals and openings are then made
 // honestly from these. It passes every check of structure, including CheckChunk, and costs almost nothing. Only a replay
-// shows that no segment leads from its start to its end.
+// shows that no segment leads from its start to its end. It stands on opt.Feedback, and does not call opt.Await.
 func Fabricate(spec *protocol.RunSpec, a protocol.Assignment, theta []float32, opt TrainOptions, seed uint64) (*Contribution, error) {
 	codec, err := delta.New(spec.Codec)
 	if err != nil {
@@ -21,6 +21,7 @@ func Fabricate(spec *protocol.RunSpec, a protocol.Assignment, theta []float32, o
 	if err := checkShards(&spec.Codec, len(theta), a.Shards); err != nil {
 		return nil, err
 	}
+	opt.Await = nil
 	rec, err := newRecorder(spec, codec, a, theta, opt)
 	if err != nil {
 		return nil, err

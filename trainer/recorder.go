@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,19 +14,14 @@ import (
 type recorder struct {
 	c      *Contribution
 	codec  delta.Codec
-	theta  []float32 // theta_r
+	theta  []float32 // that the round trains from
 	opt    TrainOptions
 	update []float32 // of the shard being encoded
 }
 
 func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignment, theta []float32, opt TrainOptions) (*recorder, error) {
-	switch {
-	case opt.Salt == nil:
+	if opt.Salt == nil {
 		return nil, fmt.Errorf("%w: no source of salts", ErrAssignment)
-	case opt.Feedback != nil && !codec.HasFeedback():
-		return nil, fmt.Errorf("%w: error feedback for a codec without", ErrAssignment)
-	case opt.Feedback != nil && len(opt.Feedback) != len(theta):
-		return nil, fmt.Errorf("%w: error feedback of %d values, the model has %d", ErrAssignment, len(opt.Feedback), len(theta))
 	}
 	c := &Contribution{Assignment: a, Peer: opt.Peer, spec: spec, params: len(theta), box: memory{}}
 	c.Start.Model = Root(theta)
@@ -36,13 +32,28 @@ func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignmen
 		}
 		c.box = box
 	}
-	if opt.Feedback != nil {
-		c.Start.Feedback = Root(opt.Feedback)
-		if err := c.box.put("before", floatBytes(opt.Feedback)); err != nil {
-			return nil, err
-		}
+	r := &recorder{c: c, codec: codec, theta: theta, opt: opt}
+	if opt.Await != nil {
+		r.opt.Feedback = nil
+		return r, nil
 	}
-	return &recorder{c: c, codec: codec, theta: theta, opt: opt}, nil
+	return r, r.standOn(opt.Feedback)
+}
+
+// standOn sets the error feedback of the contribution before, nil for zeros.
+func (r *recorder) standOn(feedback []float32) error {
+	r.opt.Feedback = feedback
+	if feedback == nil {
+		return nil
+	}
+	switch {
+	case !r.codec.HasFeedback():
+		return fmt.Errorf("%w: error feedback for a codec without", ErrAssignment)
+	case len(feedback) != len(r.theta):
+		return fmt.Errorf("%w: error feedback of %d values, the model has %d", ErrAssignment, len(feedback), len(r.theta))
+	}
+	r.c.Start.Feedback = Root(feedback)
+	return r.c.box.put("before", floatBytes(feedback))
 }
 
 // segment records the state after the next segment. It keeps no memory of s.
@@ -61,6 +72,18 @@ func (r *recorder) segment(s State) error {
 }
 
 func stateName(vector string, segment int) string { return fmt.Sprintf("%s-%03d", vector, segment) }
+
+// finishLate is finish once the error feedback is known.
+func (r *recorder) finishLate(ctx context.Context, end []float32) (*Contribution, error) {
+	feedback, err := r.opt.Await(ctx)
+	if err == nil {
+		err = r.standOn(feedback)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.finish(end)
+}
 
 // finish encodes theta_r - end, seals the trace and stores the record that makes the contribution count.
 func (r *recorder) finish(end []float32) (*Contribution, error) {

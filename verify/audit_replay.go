@@ -21,7 +21,7 @@ type redo struct {
 // replays is L2: train again from the public parameters through every drawn segment and compare with the committed
 // states, and encode the opened codec chunks again. It serves segment and prefix checks alike.
 func (a *audit) replays(ctx context.Context) error {
-	theta, err := a.theta(ctx)
+	theta, err := a.theta(ctx, a.open.From())
 	if errors.Is(err, ErrMissing) {
 		a.r.skip(L2, "replay: %v", err)
 		return nil
@@ -70,13 +70,13 @@ func (a *audit) replays(ctx context.Context) error {
 	return nil
 }
 
-func (a *audit) theta(ctx context.Context) ([]float32, error) {
-	b, err := a.blob(ctx, "parameters", a.open.Model, 4*int64(a.params))
+func (a *audit) theta(ctx context.Context, root protocol.Digest) ([]float32, error) {
+	b, err := a.blob(ctx, "parameters", root, 4*int64(a.params))
 	if err != nil {
 		return nil, err
 	}
 	if len(b) != 4*a.params {
-		return nil, &Failure{L2, "Open", fmt.Errorf("parameters %s have %d bytes, want %d", a.open.Model.Short(), len(b), 4*a.params)}
+		return nil, &Failure{L2, "Open", fmt.Errorf("parameters %s have %d bytes, want %d", root.Short(), len(b), 4*a.params)}
 	}
 	return bytesFloat(b), nil
 }

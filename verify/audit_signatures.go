@@ -177,6 +177,12 @@ func (a *audit) checkOpen() (err error) {
 	if a.open.Model != model || a.open.Outer != outer {
 		return fmt.Errorf("it starts from model %s and outer state %s, the chain is at %s and %s", a.open.Model.Short(), a.open.Outer.Short(), model.Short(), outer.Short())
 	}
+	if a.open.Start.IsZero() != (a.spec.Train.Delay == 0) {
+		return fmt.Errorf("it names a start of its own or none, with train.delay = %d", a.spec.Train.Delay)
+	}
+	if a.p.Open.Statement.Round <= 1 && a.open.From() != a.genesis.Model && a.spec.Train.Delay > 0 {
+		return fmt.Errorf("it trains from model %s, the Genesis names %s", a.open.From().Short(), a.genesis.Model.Short())
+	}
 	at := slices.Index(a.open.Roster, a.p.Commit.Body.Peer)
 	if at < 0 {
 		return fmt.Errorf("peer %s is not in the roster", a.p.Commit.Body.Peer.Short())
@@ -273,8 +279,8 @@ func (a *audit) checkTrace() error {
 	if err := p.EndPath.Check(p.End.Leaf(), c.Trace); err != nil {
 		return fmt.Errorf("end: %w", err)
 	}
-	if p.Start.Model != a.open.Model {
-		return fmt.Errorf("it starts from model %s, the round from %s", p.Start.Model.Short(), a.open.Model.Short())
+	if from := a.open.From(); p.Start.Model != from {
+		return fmt.Errorf("it starts from model %s, the round from %s", p.Start.Model.Short(), from.Short())
 	}
 	var carried protocol.Digest
 	if len(p.Previous) > 0 {

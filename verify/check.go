@@ -51,13 +51,13 @@ type Task struct {
 	Spec       *protocol.RunSpec
 	Run        protocol.Digest
 	Params     int             // N, of the Genesis
-	Model      protocol.Digest // Open.Model, the root of Theta
+	Model      protocol.Digest // Open.From, the root of Theta
 	Commit     protocol.Signed[protocol.Commit]
 	Start      protocol.TraceStart
 	End        protocol.TraceEnd
 	Assignment protocol.Assignment // Index is the peer's place in the roster, Shards what the Open gives it, Steps those of the commit
 	Challenge  Challenge
-	Theta      []float32 // theta_r, N values
+	Theta      []float32 // that the round trains from, N values
 	Shards     []Shard   // every assigned shard of the contribution, in order
 }
 

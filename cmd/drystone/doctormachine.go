@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,6 +137,23 @@ func examineSpeed(ctx context.Context, spec *protocol.RunSpec, threads int) (cpu
 	return cpu, mem, nil
 }
 
+// examineArithmetic runs the self-check that join runs.
+func examineArithmetic(threads int) (finding, error) {
+	eng, err := exact.New(threads)
+	if err != nil {
+		return finding{}, unusable(err)
+	}
+	defer eng.Close()
+	return arithmeticFinding(exact.SelfCheck(eng, 3)), nil
+}
+
+func arithmeticFinding(err error) finding {
+	if err != nil {
+		return finding{"arithmetic", bad, oneLine(err), "lower its clocks to the maker's, cool it, and test its memory"}
+	}
+	return finding{Name: "arithmetic", State: well, Found: "every kernel gives the bits that it must"}
+}
+
 // freeMemory returns what this process may take and the total, both within a container's limit; 0 if unknown.
 func freeMemory() (free, total uint64) {
 	free, total = memory.FreeMemory(), memory.TotalMemory()
@@ -170,26 +184,4 @@ func readNumber(path string) uint64 {
 		return 0
 	}
 	return n
-}
-
-// gpuFiles are where NVIDIA's driver shows itself.
-var gpuFiles = map[string][]string{
-	"linux":   {"/proc/driver/nvidia/version", "/dev/nvidiactl"},
-	"windows": {`C:\Windows\System32\nvml.dll`},
-}
-
-// examineGPU says whether there is a driver, and that nothing here would use it.
-func examineGPU() finding {
-	return gpuFinding(gpuFiles[runtime.GOOS], os.Stat)
-}
-
-func gpuFinding(files []string, stat func(string) (fs.FileInfo, error)) finding {
-	for _, file := range files {
-		if _, err := stat(file); err == nil {
-			return finding{"gpu", well, "NVIDIA's driver is installed (" + file + "); its devices stay idle", "none: there is no GPU backend yet, training runs on the processor"}
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return finding{"gpu", well, "unknown: " + err.Error(), "none: there is no GPU backend yet"}
-		}
-	}
-	return finding{Name: "gpu", State: well, Found: "no NVIDIA driver found; none is needed, training runs on the processor"}
 }

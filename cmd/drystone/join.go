@@ -14,6 +14,7 @@ import (
 type joinCmd struct {
 	Link string `arg:"" help:"Run link."`
 	roleFlags
+	cardFlags
 	Payout string `help:"Account that earnings go to, 0x...; may be a cold wallet. Default: the key's own."`
 	Shards uint32 `help:"Train only so many shards of the model each round, where the run admits it; default all." xor:"share"`
 	Memory string `help:"Train as many shards as fit into so much memory, such as 2GB or 1.5GiB." xor:"share"`
@@ -49,10 +50,26 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	show := newProgress(t, &protocol.RunSpec{}, 1)
 	defer show.close()
+	cards, err := c.cardFlags.open(func(why string) {
+		if why == "" {
+			show.line("training goes on")
+		} else {
+			show.line("training pauses: card %s", why)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer cards.Close()
+	for _, line := range cards.lines() {
+		show.line("%s", line)
+	}
+	show.also = cards.brief
 	cfg, err := c.config(t, home("join", link.Run.Short()), nil)
 	if err != nil {
 		return err
 	}
+	cfg.Pace, cfg.Cards = cards.wait(), cards.all()
 	tc := node.TrainerConfig{Config: cfg, Shards: c.Shards, Memory: memory}
 	if c.Payout != "" {
 		if tc.Payout, err = protocol.ParseAddress(c.Payout); err != nil {

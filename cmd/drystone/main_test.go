@@ -34,7 +34,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("USERPROFILE", filepath.Join(e.WorkDir, "home"))
-			return nil
+			golden, err := filepath.Abs(filepath.Join("..", "..", "verify", "testdata"))
+			e.Setenv("GOLDEN", golden)
+			return err
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {

@@ -20,7 +20,8 @@ type progress struct {
 	spec      *protocol.RunSpec
 	peers     int
 	live      bool
-	certified chan uint32 // rounds with a result, for whoever evaluates them
+	certified chan uint32   // rounds with a result, for whoever evaluates them
+	also      func() string // what the rewritten line says beside the network; nil for nothing, set before the first pulse
 
 	mu      sync.Mutex
 	start   time.Time
@@ -108,6 +109,9 @@ func (p *progress) pulse(n node.Pulse) {
 			p.net += fmt.Sprintf(", %v left", n.Left.Round(time.Second))
 		}
 	}
+	if p.also != nil {
+		p.net += p.also()
+	}
 	p.redraw(p.doing)
 }
 
@@ -156,7 +160,7 @@ func (p *progress) event(e node.Event) {
 		}
 	case node.EventCertified:
 		p.certified <- e.Round
-	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew:
+	case node.EventConvicted, node.EventPaid, node.EventRefunded, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted:
 		p.print("  " + e.Text)
 	}
 }
@@ -164,7 +168,7 @@ func (p *progress) event(e node.Event) {
 // notable prints what a person must know and nothing else.
 func (p *progress) notable(e node.Event) {
 	switch e.Kind {
-	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventSettled, node.EventCertified:
+	case node.EventConvicted, node.EventPaid, node.EventRefunded, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted, node.EventSettled, node.EventCertified:
 		if e.Text != "" {
 			p.line("%s", e.Text)
 		}

@@ -202,7 +202,19 @@ func (w *World) Leave(peer int, nonce uint64) []byte {
 // Commit is the record of a peer's honest commit to the round that v shows in its train phase. label distinguishes
 // different contributions.
 func (w *World) Commit(v aggregate.View, peer int, label string) []byte {
-	return w.CommitOn(v, peer, label, v.Model, w.feedback(v, w.Peers[peer].ID()))
+	return w.CommitOn(v, peer, label, start(v), w.feedback(v, w.Peers[peer].ID()))
+}
+
+// start is the root of what the newest round trains from.
+func start(v aggregate.View) protocol.Digest {
+	if len(v.Rounds) == 0 {
+		return v.Model
+	}
+	open, err := protocol.DecodeBody[protocol.Open](&v.Rounds[len(v.Rounds)-1].Statements[0].Statement)
+	if err != nil {
+		panic(err)
+	}
+	return open.From()
 }
 
 // CommitOn is Commit of a contribution that stands on the given state.
@@ -284,6 +296,15 @@ func (w *World) SignSettle(k protocol.Key, s aggregate.Settle) aggregate.Settle 
 	copy(s.Sig[:], sig[:])
 	s.Sig[64] = 27
 	return s
+}
+
+// VerifyDoubleSettlement checks the evidence that two settlements of one epoch are.
+func (w *World) VerifyDoubleSettlement(d *protocol.DoubleSettlement) error {
+	if d.First == d.Second || d.First.Epoch != d.Second.Epoch || d.First.Run != w.Run || d.Second.Run != w.Run {
+		return errors.New("no two settlements of an epoch")
+	}
+	return errors.Join(d.Signer.VerifyDigest(settlementDigest(d.First), protocol.Signature(d.FirstSig[:64])),
+		d.Signer.VerifyDigest(settlementDigest(d.Second), protocol.Signature(d.SecondSig[:64])))
 }
 
 // Discharge is the record with which the aggregator k does a duty.

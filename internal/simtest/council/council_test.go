@@ -199,7 +199,7 @@ func TestCommitWithReceiptCannotBeLeftOut(t *testing.T) {
 			if r.Body.Aggregator != s.Aggs[0].ID() {
 				return "an honest aggregator gave a receipt for a commit that is not logged"
 			}
-			caught = caught || aggregate.BrokenReceipt(&r, &victim.Chain[2])
+			caught = caught || protocol.BrokenReceipt(&r, &victim.Chain[2])
 		}
 		if !caught {
 			return "no receipt convicts the liar"
@@ -211,7 +211,7 @@ func TestCommitWithReceiptCannotBeLeftOut(t *testing.T) {
 		for _, tr := range s.Trainers {
 			for _, rs := range tr.receipts {
 				for _, r := range rs {
-					if s.leftOut(tr, r.Body.Commit) || aggregate.BrokenReceipt(&r, find(tr.Chain, protocol.KindFreeze, r.Body.Round)) {
+					if s.leftOut(tr, r.Body.Commit) || protocol.BrokenReceipt(&r, find(tr.Chain, protocol.KindFreeze, r.Body.Round)) {
 						return "a receipt was broken"
 					}
 				}

@@ -9,7 +9,7 @@ import (
 // with a receipt.
 //
 // Without a receipt the trainer knows that it has no promise. A receipt of an honest aggregator cannot be had, for the
-// commit is not in the log; the liar's own, with its signature under the Freeze, convicts it (aggregate.BrokenReceipt).
+// commit is not in the log; the liar's own, with its signature under the Freeze, convicts it (protocol.BrokenReceipt).
 func (s *Sim) Omit(liar *Aggregator, victim protocol.PeerID, lie bool) {
 	o := liar.order
 	liar.Liar, o.leader = true, liar

@@ -1,0 +1,3 @@
+package gpu
+
+var nvmlNames = []string{"libnvidia-ml.so.1"}
