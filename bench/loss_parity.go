@@ -67,7 +67,7 @@ func (e *Env) parityTrial(ctx context.Context) (*lossTrial, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lossTrial{corpus: c, data: c.spec(), model: speed.Models()[0], batch: 2, workers: 4, steps: 18000, points: 15, scored: 256}, nil
+	return &lossTrial{corpus: c, data: c.spec(), model: speed.Models()[0], batch: 2, workers: 4, steps: 18000, points: 30, scored: 128}, nil
 }
 
 // tokens is how many the workers train on together.
