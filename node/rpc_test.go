@@ -46,7 +46,8 @@ func FuzzCalls(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		again, ok, err := wires[int(kind)%len(wires)](data)
 		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(8<<20+200*len(data)) // what goes on beside the test counts too; got > most {
+		most := uint64(8<<20 + 200*len(data)) // what goes on beside the test counts too
+		if got := after.TotalAlloc - before.TotalAlloc; got > most {
 			t.Errorf("%d bytes took %d bytes of memory, more than %d", len(data), got, most)
 		}
 		if ok && (err != nil || !bytes.Equal(again, data)) {
