@@ -248,6 +248,7 @@ func (a *Aggregator) applied(ap replica.Applied) {
 		s := e.Final[i]
 		a.noteStatement(&s)
 		a.learn(&s)
+		a.favour(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
 		if s.Statement.Kind == protocol.KindCertificate {
 			a.announceStates()
