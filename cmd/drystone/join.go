@@ -69,7 +69,7 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	cfg.Pace, cfg.Cards = cards.wait(), cards.all()
+	cards.configure(&cfg)
 	tc := node.TrainerConfig{Config: cfg, Shards: c.Shards, Memory: memory}
 	if c.Payout != "" {
 		if tc.Payout, err = protocol.ParseAddress(c.Payout); err != nil {
