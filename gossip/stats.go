@@ -21,6 +21,7 @@ type Stats struct {
 	BlobUp, BlobDown uint64 // bytes of pieces sent and received
 	Busy             uint64 // requests for pieces that were told to come back later
 	Shunned          int    // peers that are neither asked for blobs nor served any
+	Unheard          int    // neighbours to whose gossip nobody listens here
 
 	Reach     Reach  // how others reach this host, as far as it knows
 	Relayed   int    // peers connected now through a relay alone
@@ -28,6 +29,7 @@ type Stats struct {
 	Punched   uint64 // holes punched, or relayed connections replaced by direct ones
 	Unpunched uint64 // holes that could not be punched
 	Members   int    // reachable members that the DHT named at the last lookup
+	Away      int    // of these that cannot be reached, estimated from those that were dialled after it
 	Table     int    // peers in the DHT's routing table
 	Known     int    // peers in the address book
 
@@ -43,7 +45,7 @@ type FetchStats struct {
 // Stats returns the host's counts.
 func (h *Host) Stats() Stats {
 	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size(),
-		BlobUp: h.blobs.sent.Load(), BlobDown: h.blobs.received.Load(), Busy: h.blobs.busy.Load(), Shunned: h.blobs.conduct.count()}
+		BlobUp: h.blobs.sent.Load(), BlobDown: h.blobs.received.Load(), Busy: h.blobs.busy.Load(), Shunned: h.blobs.conduct.count(), Unheard: h.standings.unheard()}
 	h.reachStats(&s)
 	s.Fetches = h.blobs.fetching()
 	h.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"drystone/gossip"
+	"drystone/internal/exact"
 	"drystone/internal/gpu"
 	"drystone/protocol"
 	"drystone/trainer"
@@ -26,12 +27,17 @@ type Config struct {
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
 	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
+	// OpenCard, if not nil, opens the card that steps of the own device run on. If it fails later, AwaitCard says whether to sit
+	// rounds out until it can be opened again, or to go on on the processor. If it does not work at the start, that is an
+	// error, or with CardOptional the same as if it failed later.
+	OpenCard                func() (exact.Kernels, error)
+	AwaitCard, CardOptional bool
 	// Pace, if not nil, is called before every step of training and of a check, and holds it up until it returns. Its error
 	// should be that of its context.
 	Pace func(context.Context) error
 	// Cards, if not nil, reads the machine's cards for metrics, also while another call runs.
 	Cards func() ([]gpu.Card, error)
-	// Device, if not nil, is shared with other roles of this process and stays open; Threads and Pace are then unused.
+	// Device, if not nil, is shared with other roles of this process and stays open; Threads, OpenCard and Pace are then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte
