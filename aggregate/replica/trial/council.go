@@ -22,6 +22,7 @@ type Options struct {
 	Dir     string           // where the members keep their data, a directory each
 	Command func() *exec.Cmd // starts a process that calls Main with its standard streams
 	Rounds  uint32
+	Check   uint32             // seconds that a verifier has; 0 for 5. Where nobody is away, but all are slow, more
 	Log     func(string)       // what members write to standard error; nil for none
 	DirOf   func(i int) string // where member i keeps its data; nil for a directory in Dir
 }
@@ -48,7 +49,10 @@ type process struct {
 
 // Start starts the members and brings them together.
 func Start(ctx context.Context, o Options) (*Council, error) {
-	c := &Council{opts: o, world: newWorld(o.Rounds), events: make(chan Event, 1024), acked: map[string]bool{}, ends: map[int]End{}}
+	if o.Check == 0 {
+		o.Check = checkIn
+	}
+	c := &Council{opts: o, world: newWorld(o.Rounds, o.Check), events: make(chan Event, 1024), acked: map[string]bool{}, ends: map[int]End{}}
 	c.procs = make([]*process, len(c.world.Aggs))
 	for i := range c.procs {
 		if err := c.launch(ctx, i); err != nil {
@@ -81,7 +85,7 @@ func (c *Council) launch(ctx context.Context, i int) error {
 		p.err = cmd.Wait()
 		close(p.exited)
 	})
-	if err := c.send(i, setup{Dir: c.dir(i), Member: i, Rounds: c.opts.Rounds}); err != nil {
+	if err := c.send(i, setup{Dir: c.dir(i), Member: i, Rounds: c.opts.Rounds, Check: c.opts.Check}); err != nil {
 		return err
 	}
 	_, err = c.Await(ctx, func(e Event) bool { return e.Member == i && e.Kind == kindUp })

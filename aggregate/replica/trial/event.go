@@ -9,6 +9,7 @@ type setup struct {
 	Dir    string
 	Member int // place among the aggregators
 	Rounds uint32
+	Check  uint32 // seconds that a verifier has
 	Lead   string // the phase in which the member kills itself if it leads; "" for none
 }
 

@@ -94,7 +94,7 @@ func TestLoss(t *testing.T) {
 		t.Skip("half a minute a round; run with -long")
 	}
 	rounds, under := uint32(40), uint32(20)
-	c, ctx := start(t, rounds, nil)
+	c, ctx := start(t, rounds, func(o *Options) { o.Check = 600 })
 	c.Network(network{Delay: 5 * time.Millisecond, Loss: 0.3})
 	_, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindPhase && e.Round >= under })
 	must(t, err)

@@ -62,7 +62,7 @@ func Main(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("setup: %w", err)
 	}
 	m.die.Store(&m.Lead)
-	m.w = newWorld(m.Rounds)
+	m.w = newWorld(m.Rounds, m.Check)
 	m.key = m.w.Aggs[m.Member]
 	m.faults = faultnet.New(uint64(m.Member))
 	if m.tlog, err = verify.OpenLog(filepath.Join(m.Dir, "log")); err != nil {

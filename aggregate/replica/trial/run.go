@@ -12,13 +12,16 @@ import (
 // trainers is how many peers take part from the start.
 const trainers = 3
 
+// checkIn is how many seconds a verifier has, if Options say nothing.
+const checkIn uint32 = 5
+
 // newWorld is the run that all processes of a trial take part in. Its deadlines for trainers never pass, so that no outage
-// costs a contribution. A check that its verifier does not do in time passes on to the next, as long as one of the four
-// does it in time: a member that is away holds the run up for that long at most.
-func newWorld(rounds uint32) *aggtest.World {
+// costs a contribution. A check that its verifier does not do in time, in so many seconds, passes on to the next, as long as
+// one of the four does it in time, or the outcome is another: a member that is away holds the run up for that long at most.
+func newWorld(rounds uint32, check uint32) *aggtest.World {
 	return aggtest.New(func(s *protocol.RunSpec) {
 		s.Train.Rounds, s.Payout.EpochRounds = rounds, 10
-		s.Deadlines = protocol.DeadlineSpec{Train: 86400, Reveal: 86400, Check: 5}
+		s.Deadlines = protocol.DeadlineSpec{Train: 86400, Reveal: 86400, Check: check}
 	})
 }
 
@@ -72,8 +75,10 @@ func outcome(v aggregate.View) (protocol.Digest, error) {
 }
 
 // Undisturbed plays the run on one machine, without a network, a disk or a fault, and returns its outcome.
-func Undisturbed(rounds uint32) (protocol.Digest, error) {
-	w := newWorld(rounds)
+func Undisturbed(rounds uint32) (protocol.Digest, error) { return undisturbed(rounds, checkIn) }
+
+func undisturbed(rounds uint32, check uint32) (protocol.Digest, error) {
+	w := newWorld(rounds, check)
 	m, err := aggregate.New(w.Config())
 	if err != nil {
 		return protocol.Digest{}, err
