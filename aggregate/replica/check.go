@@ -79,7 +79,7 @@ func forged(format string, args ...any) error {
 func (c *check) request(from protocol.PeerID, command any) (dropped int, err error) {
 	switch req := command.(type) {
 	case *raft.AppendEntriesRequest:
-		if err := c.leads(from, req.RPCHeader, req.Leader, req.Term); err != nil {
+		if err := c.leads(from, req.RPCHeader, req.Term); err != nil {
 			return 0, err
 		}
 		if dropped, err = c.entries(req); err != nil {
@@ -89,7 +89,7 @@ func (c *check) request(from protocol.PeerID, command any) (dropped int, err err
 	case *raft.RequestVoteRequest:
 		return 0, c.vote(from, req)
 	case *raft.RequestPreVoteRequest:
-		if err := c.sender(from, req.RPCHeader, nil); err != nil {
+		if err := c.sender(from, req.RPCHeader); err != nil {
 			return 0, err
 		}
 		if req.LastLogTerm > req.Term || req.LastLogIndex > maxIndex {
@@ -97,7 +97,7 @@ func (c *check) request(from protocol.PeerID, command any) (dropped int, err err
 		}
 		return 0, c.bounded(req.Term)
 	case *raft.TimeoutNowRequest:
-		if err := c.sender(from, req.RPCHeader, nil); err != nil {
+		if err := c.sender(from, req.RPCHeader); err != nil {
 			return 0, err
 		}
 		if leader, ok := c.at.leader(); from != c.self && (!ok || leader != from) {
@@ -113,19 +113,19 @@ func (c *check) request(from protocol.PeerID, command any) (dropped int, err err
 	return 0, forged("a %T", command)
 }
 
-// sender wants a message to bear its sender's name, and to be of this protocol.
-func (c *check) sender(from protocol.PeerID, h raft.RPCHeader, old []byte) error {
+// sender wants a message to bear its sender's name, and to be of this protocol. The names of older protocols count only
+// where this one is missing.
+func (c *check) sender(from protocol.PeerID, h raft.RPCHeader) error {
 	name := []byte(from.String())
-	if h.ProtocolVersion != raft.ProtocolVersionMax || !bytes.Equal(h.ID, name) || !bytes.Equal(h.Addr, name) ||
-		len(old) > 0 && !bytes.Equal(old, name) {
+	if h.ProtocolVersion != raft.ProtocolVersionMax || !bytes.Equal(h.ID, name) || !bytes.Equal(h.Addr, name) {
 		return forged("a message of %.80q in protocol %d", h.ID, h.ProtocolVersion)
 	}
 	return nil
 }
 
 // leads judges whether somebody may lead in a term: there is one leader at most, and it never changes.
-func (c *check) leads(from protocol.PeerID, h raft.RPCHeader, old []byte, term uint64) error {
-	if err := c.sender(from, h, old); err != nil {
+func (c *check) leads(from protocol.PeerID, h raft.RPCHeader, term uint64) error {
+	if err := c.sender(from, h); err != nil {
 		return err
 	}
 	if from == c.self || term == 0 {
@@ -141,7 +141,7 @@ func (c *check) leads(from protocol.PeerID, h raft.RPCHeader, old []byte, term u
 func (c *check) follows(from protocol.PeerID, req *raft.AppendEntriesRequest) bool {
 	leader, ok := c.at.leader()
 	return ok && leader == from && req.Term == c.at.term() && len(req.Entries) == 0 && req.PrevLogEntry == 0 && req.LeaderCommitIndex == 0 &&
-		c.sender(from, req.RPCHeader, req.Leader) == nil
+		c.sender(from, req.RPCHeader) == nil
 }
 
 // bounded judges a term that this member may take over.
@@ -179,7 +179,7 @@ func (c *check) depose(from protocol.PeerID, term uint64) error {
 }
 
 func (c *check) vote(from protocol.PeerID, req *raft.RequestVoteRequest) error {
-	if err := c.sender(from, req.RPCHeader, req.Candidate); err != nil {
+	if err := c.sender(from, req.RPCHeader); err != nil {
 		return err
 	}
 	if from == c.self || req.LastLogTerm > req.Term || req.LastLogIndex > maxIndex {
@@ -202,7 +202,7 @@ func (c *check) answer(id raft.ServerID, asked, term uint64) error {
 
 // snapshot judges a snapshot's description.
 func (c *check) snapshot(from protocol.PeerID, req *raft.InstallSnapshotRequest) error {
-	if err := c.leads(from, req.RPCHeader, req.Leader, req.Term); err != nil {
+	if err := c.leads(from, req.RPCHeader, req.Term); err != nil {
 		return err
 	}
 	switch {
