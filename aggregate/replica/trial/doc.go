@@ -1,5 +1,5 @@
 // Package trial runs a council of aggregators as processes of their own, over real sockets, and does to them what happens
-// to machines: kill -9, distance, lost packets, partitions, clocks that jump, full disks. Tests and the figures failover
+// to machines: kill -9, distance, lost packets, partitions, clocks that jump, disks that are full or fail. Tests and the figures failover
 // and restart-time use it; no program does.
 //
 //	c, err := trial.Start(ctx, trial.Options{Dir: dir, Rounds: 100, Command: me})    // me starts trial.Main in a process
