@@ -224,6 +224,7 @@ func (f *fetch) pause(s *source, d time.Duration) {
 
 // missed counts a piece that a source did not have, and reports whether that is forgiven. It is asked again what it has.
 func (f *fetch) missed(s *source) bool {
+	f.h.blobs.conduct.blame(s.id, pointsMissing)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.misses++

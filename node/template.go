@@ -117,6 +117,7 @@ func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 const specHeader = `# A run spec. Keys left out keep the values below; docs/protocol.md explains each key. founder and data are filled in
 # by "drystone launch" from the key and --data. Without --data this run trains on
 # %s.
+# For machines that sleep now and then add "grace = true" under [verify]: the first absence costs its rounds' pay only.
 
 `
 
