@@ -144,10 +144,12 @@ func TestConvictedTrainerStops(t *testing.T) {
 }
 
 // An aggregator that is stopped in mid-run and started again with its directory catches up, and so does a ledger host,
-// whose chain then has every epoch that was settled meanwhile.
+// whose chain then has every epoch that was settled meanwhile. The run has a way down: once the second is stopped the first one's
+// merges are needed, and so is the error feedback that the others had while it was away.
 func TestAggregatorRestarts(t *testing.T) {
 	const rounds = 8
 	cfg := tinyConfig(t, 7, rounds, 2, nil)
+	withDown(&cfg.Spec)
 	cfg.Spec.Deadlines.Check = 8 // what the stopped one owes passes on
 	cfg.Spec.Payout.EpochCap = 1 // an epoch earns 0.512: two at once would be above the contract's cap
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
