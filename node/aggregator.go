@@ -21,13 +21,14 @@ import (
 // ledger.
 type Aggregator struct {
 	member
-	bls     verify.BLSKey
-	replica *replica.Replica
-	tlog    *verify.Log
-	index   *logIndex
-	reveals *reveals
-	bank    *bank         // nil but for the founder
-	heard   atomic.Uint64 // bytes of reveals that gossip brought
+	bls      verify.BLSKey
+	replica  *replica.Replica
+	tlog     *verify.Log
+	index    *logIndex
+	reveals  *reveals
+	promises *replica.Promises
+	bank     *bank         // nil but for the founder
+	heard    atomic.Uint64 // bytes of reveals that gossip brought
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
@@ -48,12 +49,11 @@ type Aggregator struct {
 
 	observers observers
 
-	mu       sync.Mutex
-	busy     map[string]bool              // duties under way, by key
-	done     map[string]time.Time         // duties done that the state machine still names, by key
-	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
-	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
-	paid     uint64                       // last epoch known to stand on the chain; ledger host only
+	mu    sync.Mutex
+	busy  map[string]bool      // duties under way, by key
+	done  map[string]time.Time // duties done that the state machine still names, by key
+	since time.Time            // this process's own clock at the newest final statement, at least at the start
+	paid  uint64               // last epoch known to stand on the chain; ledger host only
 }
 
 // OpenAggregator starts an aggregator of the run that the link names. The founder passes the spec, and the dataset is in
@@ -62,7 +62,7 @@ type Aggregator struct {
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
 		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
-		receipts: map[uint32][]protocol.Digest{}, since: time.Now(), refund: newRefund(),
+		since: time.Now(), refund: newRefund(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -88,6 +88,9 @@ func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, sp
 		return err
 	}
 	a.reveals = newReveals(a.path("reveals"))
+	if a.promises, err = replica.OpenPromises(a.path("promises"), a.history.rounds()); err != nil {
+		return err
+	}
 	if err := a.loadData(ctx, a.founderFirst); err != nil {
 		return err
 	}
@@ -264,7 +267,7 @@ func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
 	defer a.mu.Unlock()
 	a.since = time.Now()
 	if s.Statement.Kind == protocol.KindCertificate {
-		delete(a.receipts, s.Statement.Round)
+		a.promises.Certified(s.Statement.Round)
 	}
 }
 
@@ -383,6 +386,9 @@ func (a *Aggregator) shut() error {
 	errs = append(errs, a.member.close())
 	if a.tlog != nil {
 		errs = append(errs, a.tlog.Close())
+	}
+	if a.promises != nil {
+		errs = append(errs, a.promises.Close())
 	}
 	if a.bank != nil {
 		errs = append(errs, a.bank.close())

@@ -9,7 +9,7 @@ func (c Codec) unpack(s *scratch, chunk []byte, params int) (entries, error) {
 	case rice:
 		return c.unpackRice(s, chunk, params)
 	default:
-		return unpackBytes(chunk)
+		return c.unpackBytes(chunk)
 	}
 }
 
@@ -80,7 +80,7 @@ func (c Codec) SumSquares(payload []byte, n int) (float64, error) {
 		if err != nil {
 			return err
 		}
-		total += e.squares(unit(e.scale, c.bits))
+		total += e.squares(c.vec, unit(e.scale, c.bits))
 		return nil
 	})
 	return total, err
