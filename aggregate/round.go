@@ -88,6 +88,7 @@ func (m *Machine) fixOpen() bool {
 			p.Active = false
 		}
 	}
+	m.probation(r)
 	propose(m, m.opening(roster, capacity))
 	m.enter(PhaseOpening)
 	return true

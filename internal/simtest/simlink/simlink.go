@@ -76,7 +76,14 @@ type Place struct {
 	Listen []string      // the address to listen on
 	Option libp2p.Option // QUIC over the network, in place of the real one
 	Bytes  *atomic.Int64 // of all packets that the host has sent and received
+	Wire   *Wire
 }
+
+// Wire counts a host's packets as they are on the wire, IPv4 and UDP headers included.
+type Wire struct{ Sent, Received atomic.Int64 }
+
+// headers is what IPv4 and UDP add to a packet.
+const headers = 20 + 8
 
 // Join makes a place for one host. A host that is restarted needs a new one.
 func (n *Network) Join(line simnet.NodeBiDiLinkSettings) Place {
@@ -85,11 +92,11 @@ func (n *Network) Join(line simnet.NodeBiDiLinkSettings) Place {
 	n.n++
 	n.mu.Unlock()
 	ip := net.IPv4(11, byte(i>>16), byte(i>>8), byte(i))
-	bytes := new(atomic.Int64)
-	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(i, line, bytes), Bytes: bytes}
+	bytes, wire := new(atomic.Int64), new(Wire)
+	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(i, line, bytes, wire), Bytes: bytes, Wire: wire}
 }
 
-func (n *Network) option(i int, line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64) libp2p.Option {
+func (n *Network) option(i int, line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64, wire *Wire) libp2p.Option {
 	var own atomic.Pointer[net.IP]
 	start := func(life fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
 		cm, err := quicreuse.NewConnManager(reset, token, opts...)
@@ -104,7 +111,7 @@ func (n *Network) option(i int, line simnet.NodeBiDiLinkSettings, bytes *atomic.
 			own.Store(&addr.IP)
 			n.mu.Lock() // simnet's own list of links is not guarded
 			defer n.mu.Unlock()
-			return counted{n.net.NewEndpoint(addr, line), bytes, n, i}, nil
+			return counted{n.net.NewEndpoint(addr, line), bytes, wire, n, i}, nil
 		}))
 }
 
@@ -112,6 +119,7 @@ func (n *Network) option(i int, line simnet.NodeBiDiLinkSettings, bytes *atomic.
 type counted struct {
 	*simnet.SimConn
 	bytes *atomic.Int64
+	wire  *Wire
 	on    *Network
 	from  int
 }
@@ -119,6 +127,7 @@ type counted struct {
 func (c counted) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, from, err := c.SimConn.ReadFrom(p)
 	c.bytes.Add(int64(n))
+	c.wire.Received.Add(int64(n) + headers)
 	return n, from, err
 }
 
@@ -128,6 +137,7 @@ func (c counted) WriteTo(p []byte, to net.Addr) (int, error) {
 	}
 	n, err := c.SimConn.WriteTo(p, to)
 	c.bytes.Add(int64(n))
+	c.wire.Sent.Add(int64(n) + headers)
 	return n, err
 }
 
