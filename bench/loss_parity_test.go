@@ -58,7 +58,7 @@ func TestLossParityArms(t *testing.T) {
 		if n := len(r.Curve); n != 3 || r.Curve[n-1].Tokens != trial.tokens() || r.Loss >= r.Curve[0].Loss || r.Loss >= 0.95*5.545 {
 			t.Errorf("%s: %+v", a.Name, r)
 		}
-		if (r.Up == 0) != (a.Alone > 0) || strings.Contains(a.Name, "k 256 down") && r.Down < 40 || strings.HasPrefix(a.Name, "dense") && r.Up != 1 {
+		if (r.Up == 0) != (a.Alone > 0) || strings.Contains(a.Name, "k 352 down") && r.Down < 40 || strings.HasPrefix(a.Name, "dense") && r.Up != 1 {
 			t.Errorf("%s: %v times less up, %v down", a.Name, r.Up, r.Down)
 		}
 		if other := seen[r.State]; other != "" {

@@ -93,6 +93,8 @@ func resourceManager(peers int) (network.ResourceManager, error) {
 			Conns: rcmgr.LimitVal(shaking + 64), ConnsInbound: rcmgr.LimitVal(shaking), ConnsOutbound: 96,
 			Streams: 512, StreamsInbound: 256, StreamsOutbound: 384, FD: rcmgr.LimitVal(shaking + 32), Memory: 128 << 20,
 		},
+		// One stream of gossip, or of a call, with each of as many as may be connected: the default is 768.
+		ProtocolDefault: rcmgr.ResourceLimits{Streams: rcmgr.LimitVal(6*peers + 2048), StreamsInbound: rcmgr.LimitVal(3*peers + 768), StreamsOutbound: rcmgr.LimitVal(3*peers + 2048)},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 8, ConnsInbound: 6, ConnsOutbound: 6, Streams: 256, StreamsInbound: 128, StreamsOutbound: 192,
 			FD: 8, Memory: 128 << 20,
