@@ -1,3 +1,5 @@
+//go:build !cgo
+
 package gpu
 
 var nvmlNames = []string{"libnvidia-ml.so.1"}

@@ -137,9 +137,9 @@ func (d *sharedDevice) Throttle() (uint64, code) {
 // processInfo is nvmlProcessInfo_t of the functions with _v3, and processSample nvmlProcessUtilizationSample_t.
 type (
 	processInfo struct {
-		pid               uint32
-		memory            uint64
-		instance, compute uint32
+		pid    uint32
+		memory uint64
+		_, _   uint32
 	}
 	processSample struct {
 		pid                      uint32
