@@ -124,7 +124,7 @@ func (m *Machine) cosignCertificate(c *Cosign) error {
 }
 
 // checkCertificate checks what can be seen of a Certificate without the tensors: that it follows the RevealSet and has
-// one finite weight for each contribution.
+// one finite weight for each contribution, and an update for each shard where there is a way down.
 func (m *Machine) checkCertificate(st *protocol.Statement) error {
 	if err := st.Follows(&m.s.Head.Statement); err != nil {
 		return refuse(ErrDiffers, "%v", err)
@@ -132,6 +132,9 @@ func (m *Machine) checkCertificate(st *protocol.Statement) error {
 	cert, err := protocol.DecodeBody[protocol.Certificate](st)
 	if err != nil {
 		return refuse(ErrInvalid, "%v", err)
+	}
+	if err := cert.CheckUpdates(&m.cfg.Spec.Codec, m.cfg.Params); err != nil {
+		return refuse(ErrInvalid, "Certificate of round %d: %v", m.s.Round, err)
 	}
 	i := 0
 	for _, e := range m.round(m.s.Round).Entries {

@@ -30,6 +30,15 @@ func SumsAhead(aggregators, contributors int, gram bool) (bytes, shards int) {
 
 // MergeInParts is Merge as the owners of the shards and the machine do it together.
 func MergeInParts(spec *protocol.RunSpec, theta, outer []float32, all []Contribution) ([]float32, []float32, []protocol.Merged, error) {
+	r, err := MergePartsResult(spec, theta, outer, all)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return r.Theta, r.Outer, r.Record, nil
+}
+
+// MergePartsResult is MergeContext likewise.
+func MergePartsResult(spec *protocol.RunSpec, theta, outer []float32, all []Contribution) (*Result, error) {
 	shards := spec.Codec.Shards(len(theta))
 	own := func(k int) (in []Contribution, members []int) {
 		for i, c := range all {
@@ -48,26 +57,27 @@ func MergeInParts(spec *protocol.RunSpec, theta, outer []float32, all []Contribu
 		in, members := own(k)
 		sums, err := ShardSums(context.Background(), spec, len(theta), k, in)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		if len(sums) != f.size(len(members)) {
-			return nil, nil, nil, fmt.Errorf("sums of %d bytes, want %d", len(sums), f.size(len(members)))
+			return nil, fmt.Errorf("sums of %d bytes, want %d", len(sums), f.size(len(members)))
 		}
 		f.add(sums, members)
 	}
-	record := f.record(spec, len(theta), all)
-	t, o, finite := slices.Clone(theta), slices.Clone(outer), true
+	r, finite := &Result{Theta: slices.Clone(theta), Outer: slices.Clone(outer), Record: f.record(spec, len(theta), all)}, true
 	for k := range shards {
-		lo, hi := spec.Codec.Shard(len(t), k)
+		lo, hi := spec.Codec.Shard(len(theta), k)
+		outerLo, outerHi := spec.OuterShard(len(theta), k)
 		in, _ := own(k)
-		ok, err := MergeShard(context.Background(), spec, len(t), k, t[lo:hi], o[min(lo, len(o)):min(hi, len(o))], in, record)
+		payload, ok, err := MergeShard(context.Background(), spec, len(theta), k, r.Theta[lo:hi], r.Outer[outerLo:outerHi], in, r.Record)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 		finite = finite && ok
+		r.Down = append(r.Down, payload)
 	}
 	if !finite {
-		return theta, outer, withoutWeights(record), nil
+		return &Result{Theta: theta, Outer: outer, Record: withoutWeights(r.Record), Down: make([][]byte, shards)}, nil
 	}
-	return t, o, record, nil
+	return r, nil
 }

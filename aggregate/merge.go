@@ -22,13 +22,28 @@ var ErrMergeInput = errors.New("aggregate: impossible merge")
 // Contribution is one revealed update: its payloads, one per assigned shard in shard order, as they were committed.
 type Contribution struct {
 	Peer     protocol.PeerID
+	Round    uint32   // the same of all, for codecs whose masks or turns it decides
 	Steps    uint32   // 1 to H
 	Shards   []uint32 // that it was assigned, ascending; empty for all
 	Payloads [][]byte
 }
 
+// Result is that of a merge.
+type Result struct {
+	Theta  []float32         // theta_{r+1}
+	Outer  []float32         // the outer state after the round, empty for sgd without a way down
+	Record []protocol.Merged // the merge record
+	// Down are the payloads of the way down, one per shard, empty for a shard that does not change; nil in runs without.
+	Down [][]byte
+}
+
+// Updates names the payloads of the way down, for the Certificate.
+func (r *Result) Updates(spec *protocol.RunSpec) []protocol.ShardUpdate {
+	return updates(spec, len(r.Theta), r.Down)
+}
+
 // Merge computes theta_{r+1}, the outer state after the round (empty for sgd), and the merge record. theta has N
-// values, outer has spec.Outer.State(N), and neither is changed. Contributions are strictly ascending by peer,
+// values, outer has spec.OuterState(N), and neither is changed. Contributions are strictly ascending by peer,
 // those of the RevealSet. Every bit of the result is defined: the operations, in float32 unless stated, each rounded to
 // nearest even, are, with n_i the parameters in the shards of contribution i,
 //
@@ -47,7 +62,8 @@ type Contribution struct {
 // with lr and mu rounded to float32 first and a bracket for each rounding; Nesterov is in the form of Sutskever et al.
 // (2013) that PyTorch uses. The median of an even count is the lower of the two in the middle. An m' below 2^-126 in
 // magnitude becomes +0. In a shard that nobody trained, theta and the outer state carry over unchanged. vectorWeights says
-// how vector rules set w_ik, mergeUpdate how coordinate rules set u, and adaptiveStep what fedadam and fedyogi do.
+// how vector rules set w_ik, mergeUpdate how coordinate rules set u, and adaptiveStep what fedadam and fedyogi do. With a way
+// down what is subtracted from theta is encoded first: see ApplyDown.
 //
 // The record holds of each contribution its norm and w_i, which is w_ik with the steps of all contributions below the line:
 // with everyone training all shards that is the weight. Where shares differ, w_ik follows from the norms, the steps in the
@@ -61,55 +77,67 @@ type Contribution struct {
 // of a chunk those of all contributions for vector and coordinate rules, and inner products of 16 bytes for any two
 // contributions. Vector rules take time quadratic in their number: see delta.Codec.Products.
 func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error) {
-	return MergeContext(context.Background(), spec, theta, outer, contributions)
+	r, err := MergeContext(context.Background(), spec, theta, outer, contributions)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return r.Theta, r.Outer, r.Record, nil
 }
 
-// MergeContext is Merge that ends with the error of ctx when ctx does.
-func MergeContext(ctx context.Context, spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error) {
-	codec, err := delta.New(spec.Codec)
+// MergeContext is Merge with the payloads of the way down. It ends with the error of ctx when ctx does.
+func MergeContext(ctx context.Context, spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (*Result, error) {
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("merge: %w", err)
+		return nil, fmt.Errorf("merge: %w", err)
 	}
-	if len(outer) != spec.Outer.State(len(theta)) {
-		return nil, nil, nil, fmt.Errorf("%w: outer state of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
+	if len(outer) != spec.OuterState(len(theta)) {
+		return nil, fmt.Errorf("%w: outer state of %d values for %d parameters and %s", ErrMergeInput, len(outer), len(theta), spec.Outer.Optimiser)
 	}
 	if err := checkContributions(spec, len(theta), contributions); err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	norms, err := eachNorm(ctx, spec, codec, len(theta), contributions)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	clips := clip(spec, norms)
 	whole, err := wholeWeights(ctx, spec, codec, len(theta), contributions, clips)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	weights := recordWeights(spec, contributions, clips, whole)
-	nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
-	allFinite := true
-	for k := range spec.Codec.Shards(len(theta)) {
-		ok, err := mergeShard(ctx, spec, codec, k, nextTheta, nextOuter, contributions, clips, whole)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		allFinite = allFinite && ok
+	shards := spec.Codec.Shards(len(theta))
+	r := &Result{Theta: slices.Clone(theta), Outer: slices.Clone(outer)}
+	if spec.Codec.Down != "" {
+		r.Down = make([][]byte, shards)
 	}
-	if !allFinite {
-		nextTheta, nextOuter = slices.Clone(theta), slices.Clone(outer)
+	finite := true
+	for k := range shards {
+		payload, ok, err := mergeShard(ctx, spec, codec, k, r, contributions, clips, whole)
+		if err != nil {
+			return nil, err
+		}
+		if finite = finite && ok; r.Down != nil {
+			r.Down[k] = payload
+		}
+	}
+	if !finite {
+		copy(r.Theta, theta)
+		copy(r.Outer, outer)
+		clear(r.Down)
 		clear(weights)
 	}
-	record = make([]protocol.Merged, len(contributions))
+	r.Record = make([]protocol.Merged, len(contributions))
 	for i, c := range contributions {
-		record[i] = protocol.Merged{Peer: c.Peer, Weight: math.Float32bits(weights[i]), Norm: math.Float64bits(norms[i])}
+		r.Record[i] = protocol.Merged{Peer: c.Peer, Weight: math.Float32bits(weights[i]), Norm: math.Float64bits(norms[i])}
 	}
-	return nextTheta, nextOuter, record, nil
+	return r, nil
 }
 
-// mergeShard merges shard k of those who trained it into theta and the outer state, and reports whether the result is
-// finite. whole is what wholeWeights returned.
-func mergeShard(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, k int, theta, outer []float32, contributions []Contribution, clips []float64, whole []float32) (bool, error) {
-	lo, hi := spec.Codec.Shard(len(theta), k)
+// mergeShard merges shard k of those who trained it into theta and the outer state of r, and returns what applyUpdate does.
+// whole is what wholeWeights returned.
+func mergeShard(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, k int, r *Result, contributions []Contribution, clips []float64, whole []float32) ([]byte, bool, error) {
+	lo, hi := spec.Codec.Shard(len(r.Theta), k)
 	var in []Contribution // with this shard alone
 	var inClips []float64
 	for i, c := range contributions {
@@ -121,18 +149,25 @@ func mergeShard(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, 
 	weights := whole
 	if whole == nil {
 		var err error
-		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, inClips); err != nil {
-			return false, err
+		if weights, err = shardWeights(ctx, spec, codec.Shard(k), hi-lo, in, inClips); err != nil {
+			return nil, false, err
 		}
 	}
-	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
-		return true, nil
+	return mergeInto(ctx, spec, codec.Shard(k), k, stateOf(spec, r.Theta, r.Outer, lo, hi), in, weights)
+}
+
+// mergeInto merges the contributions that have a weight into a shard's state, which is as it was if there is none, or if it is
+// not the shard's turn. codec is the shard's.
+func mergeInto(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, k int, s shardState, in []Contribution, weights []float32) ([]byte, bool, error) {
+	if codec.Silent() || !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
+		return nil, true, nil
 	}
-	update := make([]float32, hi-lo)
+	update := make([]float32, len(s.theta))
 	if err := mergeUpdate(ctx, spec, codec, update, in, weights); err != nil {
-		return false, fmt.Errorf("merge shard %d: %w", k, err)
+		return nil, false, fmt.Errorf("merge shard %d: %w", k, err)
 	}
-	return applyUpdate(spec, theta, outer, lo, update), nil
+	payload, ok := applyUpdate(spec, s, update)
+	return payload, ok, nil
 }
 
 func checkContributions(spec *protocol.RunSpec, params int, contributions []Contribution) error {
@@ -145,6 +180,9 @@ func checkContributions(spec *protocol.RunSpec, params int, contributions []Cont
 			return fmt.Errorf("%w: %d payloads of %s, want %d", ErrMergeInput, len(c.Payloads), c.Peer.Short(), spec.Codec.Owed(params, c.Shards))
 		case c.Steps < 1 || c.Steps > spec.Train.Steps:
 			return fmt.Errorf("%w: %d steps of %s, want 1 to %d", ErrMergeInput, c.Steps, c.Peer.Short(), spec.Train.Steps)
+		}
+		if c.Round != contributions[0].Round {
+			return fmt.Errorf("%w: contributions to rounds %d and %d", ErrMergeInput, contributions[0].Round, c.Round)
 		}
 		for j, s := range c.Shards {
 			if int64(s) >= int64(shards) || j > 0 && s <= c.Shards[j-1] {
@@ -178,7 +216,7 @@ func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution)
 	sum := 0.0
 	for i, payload := range c.Payloads {
 		lo, hi := spec.Codec.Shard(params, protocol.ShardAt(c.Shards, i))
-		s, err := codec.SumSquares(payload, hi-lo)
+		s, err := codec.Shard(protocol.ShardAt(c.Shards, i)).SumSquares(payload, hi-lo)
 		if err != nil {
 			return math.NaN()
 		}

@@ -6,23 +6,34 @@ import (
 	"drystone/protocol"
 )
 
-// applyUpdate applies the update of parameters lo and on to theta and the outer state in place, both of the whole model,
-// and reports whether the result is finite.
-func applyUpdate(spec *protocol.RunSpec, theta, outer []float32, lo int, update []float32) bool {
-	n, hi := len(theta), lo+len(update)
+// applyUpdate applies the merged update of a shard to its theta, outer state and error feedback in place. It returns the
+// payload of the way down, nil in runs without one, and reports whether the result is finite and has such a payload.
+// update is spoilt.
+func applyUpdate(spec *protocol.RunSpec, s shardState, update []float32) (payload []byte, ok bool) {
 	switch spec.Outer.Optimiser {
 	case "fedadam", "fedyogi":
-		return adaptiveStep(&spec.Outer, theta[lo:hi], outer[lo:hi], outer[n+lo:n+hi], update)
-	case "nesterov":
-		outer = outer[lo:hi]
+		ok = adaptiveStep(&spec.Outer, s.m, s.v, update)
+	default:
+		ok = outerStep(&spec.Outer, s.m, update)
 	}
-	return outerStep(spec, theta[lo:hi], outer, update)
+	if spec.Codec.Down == "" {
+		for j, step := range update {
+			s.theta[j] -= step
+		}
+		return nil, ok && allFinite(s.theta)
+	}
+	payload, err := encodeStep(spec, update, s.feedback)
+	if !ok || err != nil || ApplyDown(spec, s.theta, payload) != nil {
+		return nil, false
+	}
+	return payload, allFinite(s.theta)
 }
 
-// outerStep applies the update to theta and m in place and reports whether the result is finite. The conversions round
-// each product, which forbids the compiler to fuse it with the sum.
-func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
-	lr, mu := float32(spec.Outer.LR), float32(spec.Outer.Momentum)
+// outerStep turns the update into the step that is subtracted from theta, and m into what follows it, both in place; m is
+// empty for sgd. It reports whether m is finite. The conversions round each product, which forbids the compiler to fuse it
+// with the sum.
+func outerStep(o *protocol.OuterSpec, m, update []float32) bool {
+	lr, mu := float32(o.LR), float32(o.Momentum)
 	ok := true
 	for j, u := range update {
 		step := u
@@ -32,10 +43,18 @@ func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
 			step = u + float32(mu*v)
 			ok = ok && finite(float64(v))
 		}
-		theta[j] -= float32(lr * step)
-		ok = ok && finite(float64(theta[j]))
+		update[j] = float32(lr * step)
 	}
 	return ok
+}
+
+func allFinite(v []float32) bool {
+	for _, x := range v {
+		if !finite(float64(x)) {
+			return false
+		}
+	}
+	return true
 }
 
 // adaptiveStep is FedAdam or FedYogi (Reddi et al. 2021, algorithm 2) with the update u for the pseudo-gradient. Moments
@@ -48,8 +67,9 @@ func outerStep(spec *protocol.RunSpec, theta, m, update []float32) bool {
 //	fedyogi: v' = flush(v - ((1-beta2)*s)) if v > s, flush(v + ((1-beta2)*s)) if v < s, v if they are equal
 //	theta'   = theta - (lr * (m' / (sqrt(v') + tau)))
 //
-// flush makes a result below 2^-126 in magnitude +0. It reports whether theta, m and v are finite.
-func adaptiveStep(o *protocol.OuterSpec, theta, m, v, update []float32) bool {
+// flush makes a result below 2^-126 in magnitude +0. The update becomes the step that is subtracted from theta. It reports
+// whether m and v are finite.
+func adaptiveStep(o *protocol.OuterSpec, m, v, update []float32) bool {
 	lr, beta1, beta2, tau := float32(o.LR), float32(o.Momentum), float32(o.Beta2), float32(o.Tau)
 	rest1, rest2 := 1-beta1, 1-beta2
 	yogi := o.Optimiser == "fedyogi"
@@ -67,8 +87,8 @@ func adaptiveStep(o *protocol.OuterSpec, theta, m, v, update []float32) bool {
 			v[j] = flush(v[j] + add)
 		}
 		root := float32(math.Sqrt(float64(v[j]))) // rounded once: float64 has more than twice the digits
-		theta[j] -= float32(lr * float32(m[j]/float32(root+tau)))
-		ok = ok && finite(float64(m[j])) && finite(float64(v[j])) && finite(float64(theta[j]))
+		update[j] = float32(lr * float32(m[j]/float32(root+tau)))
+		ok = ok && finite(float64(m[j])) && finite(float64(v[j]))
 	}
 	return ok
 }

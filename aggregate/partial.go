@@ -31,7 +31,7 @@ func wholeGram(spec *protocol.RunSpec, in []Contribution) bool {
 // ShardSums returns the sums of one shard: contributions are those of the RevealSet, in their order, and have the payload
 // of this shard alone if they trained it, else none.
 func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, contributions []Contribution) ([]byte, error) {
-	codec, err := delta.New(spec.Codec)
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
 		return nil, fmt.Errorf("sums of shard %d: %w", shard, err)
 	}
@@ -39,6 +39,7 @@ func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, c
 	if err != nil {
 		return nil, err
 	}
+	codec = codec.Shard(shard)
 	lo, hi := spec.Codec.Shard(params, shard)
 	var sums []byte
 	var good []Contribution
@@ -53,7 +54,7 @@ func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, c
 	if !wholeGram(spec, contributions) {
 		return sums, nil
 	}
-	g, err := gram(ctx, codec, []int{hi - lo}, good)
+	g, err := gram(ctx, []delta.Codec{codec}, []int{hi - lo}, good)
 	if err != nil {
 		return nil, err
 	}
@@ -185,21 +186,23 @@ func (f *fold) weights(spec *protocol.RunSpec, contributions []Contribution, cli
 }
 
 // MergeShard merges one shard in place: theta and outer are its parameters and its outer state, of which sgd has none.
-// contributions are as for ShardSums, record is that of the round before anything was found not to be finite. It reports
-// whether the result is finite; if not, theta and outer are as they were.
-func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (bool, error) {
-	codec, err := delta.New(spec.Codec)
+// contributions are as for ShardSums, record is that of the round before anything was found not to be finite. It returns the
+// shard's payload of the way down, as Result.Down has it, and reports whether the result is finite; if not, theta and outer
+// are spoilt.
+func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (down []byte, finite bool, err error) {
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
-		return false, fmt.Errorf("merge shard %d: %w", shard, err)
+		return nil, false, fmt.Errorf("merge shard %d: %w", shard, err)
 	}
+	codec = codec.Shard(shard)
 	lo, hi := spec.Codec.Shard(params, shard)
-	if len(theta) != hi-lo || len(outer) != spec.Outer.State(hi-lo) || len(record) != len(contributions) {
-		return false, fmt.Errorf("%w: shard %d of %d parameters, %d of outer state, %d lines of record for %d contributions", ErrMergeInput,
+	if len(theta) != hi-lo || len(outer) != spec.OuterState(hi-lo) || len(record) != len(contributions) {
+		return nil, false, fmt.Errorf("%w: shard %d of %d parameters, %d of outer state, %d lines of record for %d contributions", ErrMergeInput,
 			shard, len(theta), len(outer), len(record), len(contributions))
 	}
 	in, err := trained(shard, contributions)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	norms := make([]float64, len(record))
 	for i, m := range record {
@@ -215,17 +218,10 @@ func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, 
 	}
 	if !wholeGram(spec, contributions) {
 		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, clips); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
-		return true, nil
-	}
-	update := make([]float32, hi-lo)
-	if err := mergeUpdate(ctx, spec, codec, update, in, weights); err != nil {
-		return false, fmt.Errorf("merge shard %d: %w", shard, err)
-	}
-	return applyUpdate(spec, theta, outer, 0, update), nil
+	return mergeInto(ctx, spec, codec, shard, stateOf(spec, theta, outer, 0, hi-lo), in, weights)
 }
 
 // withoutWeights is the record of a round whose result is not finite.

@@ -37,6 +37,9 @@ func TestMergeInPartsIsMerge(t *testing.T) {
 			if huge {
 				spec.Codec, spec.Outer = w.Spec.Codec, w.Spec.Outer
 			}
+			if rapid.Bool().Draw(t, "way down") {
+				withDown(t, &spec)
+			}
 			params := 3*4096 + rapid.IntRange(1, 300).Draw(t, "rest")
 			rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 			vector := func(n int, scale float64) []float32 {
@@ -82,7 +85,7 @@ func TestMergeInPartsIsMerge(t *testing.T) {
 				}
 				in = append(in, c)
 			}
-			theta, outer := vector(params, 1), vector(spec.Outer.State(params), 0.1)
+			theta, outer := vector(params, 1), vector(spec.OuterState(params), 0.1)
 			wantTheta, wantOuter, want, err := aggregate.Merge(&spec, theta, outer, in)
 			if err != nil {
 				t.Fatal(err)

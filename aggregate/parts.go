@@ -50,11 +50,13 @@ type sumSigner struct {
 	Digest protocol.Digest // of its message
 }
 
+// shardResult is what a ShardCertificate says of a shard. Update is left out of the encoding where it is zero.
 type shardResult struct {
 	_      struct{} `cbor:",toarray"`
 	Model  protocol.Digest
 	Outer  protocol.Digest
 	Finite bool
+	Update protocol.ShardUpdate
 }
 
 type shardVote struct {
@@ -243,13 +245,15 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 		return refuse(ErrEarly, "shard certificate of %s for shard %d of round %d before the weights", b.Aggregator.Short(), b.Shard, r.Number)
 	case b.Merge != protocol.MergeDigest(r.Parts.Record):
 		return refuse(ErrDiffers, "shard certificate of %s for shard %d of round %d with other weights", b.Aggregator.Short(), b.Shard, r.Number)
-	case !b.Finite && !(b.Model.IsZero() && b.Outer.IsZero()):
+	case b.Update.Check(&m.cfg.Spec.Codec) != nil:
+		return refuse(ErrInvalid, "shard certificate of %s for shard %d of round %d: %v", b.Aggregator.Short(), b.Shard, r.Number, b.Update.Check(&m.cfg.Spec.Codec))
+	case !b.Finite && !(b.Model.IsZero() && b.Outer.IsZero() && b.Update.Size == 0):
 		return refuse(ErrInvalid, "shard certificate of %s for shard %d of round %d with roots of what is not finite", b.Aggregator.Short(), b.Shard, r.Number)
 	}
 	if err := s.Verify(); err != nil {
 		return refuse(ErrInvalid, "%v", err)
 	}
-	v := shardVote{Aggregator: b.Aggregator, Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite}, Digest: s.Digest()}
+	v := shardVote{Aggregator: b.Aggregator, Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite, Update: b.Update}, Digest: s.Digest()}
 	part.Votes = slices.Insert(part.Votes, i, v)
 	m.setAway(b.Aggregator, false)
 	if part.equal(v.Result) >= m.threshold() {
@@ -264,25 +268,31 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 // the RFC 6962 root over the shards' roots is that over all leaves.
 func (m *Machine) deriveCertificate(r *round) {
 	models, outers := []protocol.Digest{}, []protocol.Digest{}
-	finite := true
-	for _, p := range r.Parts.Shards {
+	finite, c := true, m.unchanged(r.Parts.Record)
+	for k, p := range r.Parts.Shards {
 		if p.Final == nil {
 			return
 		}
 		models, outers = append(models, p.Final.Model), append(outers, p.Final.Outer)
 		finite = finite && p.Final.Finite
+		if len(c.Updates) > 0 {
+			c.Updates[k] = p.Final.Update
+		}
 	}
-	c := protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: r.Parts.Record}
 	if !finite {
-		c.Merge = withoutWeights(c.Merge)
-		propose(m, c)
+		propose(m, m.unchanged(withoutWeights(c.Merge)))
 		return
 	}
 	c.Model = protocol.RootOf(models)
-	if m.cfg.Spec.Outer.State(m.cfg.Params) > 0 {
+	if m.cfg.Spec.OuterState(m.cfg.Params) > 0 {
 		c.Outer = protocol.RootOf(outers)
 	}
 	propose(m, c)
+}
+
+// unchanged is the Certificate of a round that changes nothing.
+func (m *Machine) unchanged(record []protocol.Merged) protocol.Certificate {
+	return protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: record, Updates: m.cfg.Spec.Codec.NoUpdates(m.cfg.Params)}
 }
 
 // roots are those of every shard, once all are there and finite; nil else.

@@ -165,7 +165,7 @@ func (m *Machine) conclude() bool {
 		m.startChecks(r)
 		m.enter(PhaseMerge)
 		if m.emptySet() {
-			propose(m, protocol.Certificate{Model: m.s.Model, Outer: m.s.Outer, Merge: []protocol.Merged{}})
+			propose(m, m.unchanged([]protocol.Merged{}))
 		} else if m.owned(r) {
 			m.startParts(r)
 		}

@@ -191,10 +191,11 @@ func (c *course) round(ctx context.Context, d *device, t *lossTrial, a *arm) err
 		}
 		in = append(in, aggregate.Contribution{Peer: id, Steps: h, Payloads: payloads})
 	}
-	theta, outer, record, err := aggregate.MergeContext(ctx, &d.spec, c.Theta, c.Outer, in)
+	merged, err := aggregate.MergeContext(ctx, &d.spec, c.Theta, c.Outer, in)
 	if err != nil {
 		return err
 	}
+	theta, outer, record := merged.Theta, merged.Outer, merged.Record
 	for _, m := range record {
 		if m.Weight == 0 && d.spec.Aggregate.Rule == "mean" {
 			return fmt.Errorf("the merge left out %s", m.Peer.Short())

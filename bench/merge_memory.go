@@ -59,7 +59,7 @@ func (m *mergeInput) memory(peers int) (used, bound float64, err error) {
 	for i, c := range in {
 		record[i] = protocol.Merged{Peer: c.Peer, Weight: evenWeight}
 	}
-	if _, err := aggregate.MergeShard(context.Background(), &spec, len(theta), 0, theta, nil, in, record); err != nil {
+	if _, _, err := aggregate.MergeShard(context.Background(), &spec, len(theta), 0, theta, nil, in, record); err != nil {
 		return 0, 0, err
 	}
 	return float64(inputs) + allocated() - before, float64(inputs + 4*len(theta)), nil

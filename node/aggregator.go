@@ -134,7 +134,7 @@ func (a *Aggregator) storeGenesisState() (err error) {
 	if a.theta0, err = a.blobs.Put(floatBytes(theta)); err != nil {
 		return err
 	}
-	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.Outer.State(a.params)))
+	a.outer0, err = a.blobs.Put(make([]byte, 4*a.spec.OuterState(a.params)))
 	return err
 }
 

@@ -105,7 +105,7 @@ func (c *Client) Model(ctx context.Context, round uint32) ([]float32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("round %d is not certified; the run has %d certified rounds: %w", round, c.history.rounds(), err)
 	}
-	return c.vector(ctx, root, c.params, c.councilPeers)
+	return c.model(ctx, round, root, c.councilPeers)
 }
 
 // Account asks what the run owes an account.

@@ -166,7 +166,7 @@ func (a *Aggregator) roundParts(round uint32) (frozen protocol.Digest, commits m
 
 // merge computes the round's result and cosigns its Certificate.
 func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
-	theta, err := a.vector(ctx, d.Open.Model, a.params, a.councilPeers)
+	theta, err := a.model(ctx, d.Round, d.Open.Model, a.councilPeers)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		if err != nil {
 			return err
 		}
-		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
+		c := aggregate.Contribution{Peer: r.Peer, Round: d.Round, Steps: r.Steps, Shards: own}
 		for _, s := range shards {
 			if err := inSet(s, &r); err != nil {
 				return err
@@ -201,24 +201,27 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		}
 		contributions = append(contributions, c)
 	}
-	theta, outer, record, err := aggregate.MergeContext(ctx, a.spec, theta, outer, contributions)
+	result, err := aggregate.MergeContext(ctx, a.spec, theta, outer, contributions)
 	if err != nil {
 		return fmt.Errorf("merge of round %d: %w", d.Round, err)
 	}
-	body := protocol.Certificate{Merge: record}
-	if body.Model, err = a.blobs.Put(floatBytes(theta)); err != nil {
+	body := protocol.Certificate{Merge: result.Record, Updates: result.Updates(a.spec)}
+	if err := a.putUpdates(result.Down...); err != nil {
 		return err
 	}
-	if body.Outer, err = a.blobs.Put(floatBytes(outer)); err != nil {
+	if body.Model, err = a.blobs.Put(floatBytes(result.Theta)); err != nil {
+		return err
+	}
+	if body.Outer, err = a.blobs.Put(floatBytes(result.Outer)); err != nil {
 		return err
 	}
 	st := protocol.NewStatement(a.run, d.Round, d.Prev, body)
 	return a.propose(ctx, aggregate.CosignRecord(st, a.cosign(&st)))
 }
 
-// outer reads the outer state, whose length the optimiser sets.
+// outer reads the outer state, whose length the optimiser and the way down set.
 func (a *Aggregator) outer(ctx context.Context, root protocol.Digest) ([]float32, error) {
-	return a.vector(ctx, root, a.spec.Outer.State(a.params), a.councilPeers)
+	return a.vector(ctx, root, a.spec.OuterState(a.params), a.councilPeers)
 }
 
 // check replays what a draw chose of a contribution and gives a verdict.
@@ -228,7 +231,7 @@ func (a *Aggregator) check(ctx context.Context, d aggregate.DutyCheck) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotYet, err)
 	}
-	theta, err := a.vector(ctx, model, a.params, a.councilPeers)
+	theta, err := a.model(ctx, round-min(round, a.spec.Train.Delay), model, a.councilPeers)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (t *Trainer) ready(ctx context.Context) error {
 		round := t.history.rounds()
 		model, _, err := t.history.modelRoot(round)
 		if err == nil {
-			_, err = t.vector(ctx, model, t.params, t.councilPeers)
+			_, err = t.model(ctx, round, model, t.councilPeers)
 		}
 		if err != nil {
 			return err

@@ -41,7 +41,7 @@ func (a *Aggregator) Model(ctx context.Context, round uint32) ([]float32, protoc
 	if err != nil {
 		return nil, root, err
 	}
-	theta, err := a.vector(ctx, root, a.params, a.councilPeers)
+	theta, err := a.model(ctx, round, root, a.councilPeers)
 	return theta, root, err
 }
 

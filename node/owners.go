@@ -66,7 +66,7 @@ func (a *Aggregator) mergeShard(ctx context.Context, d aggregate.DutyShard) erro
 	if err != nil {
 		return err
 	}
-	whole, err := a.vector(ctx, d.Open.Model, a.params, a.councilPeers)
+	whole, err := a.model(ctx, d.Round, d.Open.Model, a.councilPeers)
 	if err != nil {
 		return err
 	}
@@ -76,15 +76,18 @@ func (a *Aggregator) mergeShard(ctx context.Context, d aggregate.DutyShard) erro
 	}
 	lo, hi := a.spec.Codec.Shard(a.params, int(d.Shard))
 	theta := whole[lo:hi]
-	if len(outer) > 0 {
-		outer = outer[lo:hi]
-	}
-	finite, err := aggregate.MergeShard(ctx, a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
+	lo, hi = a.spec.OuterShard(a.params, int(d.Shard))
+	outer = outer[lo:hi]
+	payload, finite, err := aggregate.MergeShard(ctx, a.spec, a.params, int(d.Shard), theta, outer, in, d.Record)
 	if err != nil {
 		return fmt.Errorf("merge of round %d: %w", d.Round, err)
 	}
 	c := protocol.ShardCertificate{Run: a.run, RevealSet: d.Prev, Shard: d.Shard, Merge: protocol.MergeDigest(d.Record), Finite: finite, Aggregator: a.cfg.Key.ID()}
 	if finite {
+		c.Update = protocol.UpdateOf(payload)
+		if err := a.putUpdates(payload); err != nil {
+			return err
+		}
 		if c.Model, err = a.blobs.Put(floatBytes(theta)); err != nil {
 			return err
 		}
@@ -108,7 +111,7 @@ func (a *Aggregator) shardPayloads(ctx context.Context, d *aggregate.DutyMerge, 
 			return nil, fmt.Errorf("%w: commit of %s in round %d is not here", errNotYet, r.Peer.Short(), d.Round)
 		}
 		own := d.Open.Shards(&a.spec.Codec, a.params, d.Round, rosterIndex(&d.Open, r.Peer))
-		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
+		c := aggregate.Contribution{Peer: r.Peer, Round: d.Round, Steps: r.Steps, Shards: own}
 		if place, trained := protocol.PlaceOf(own, int(shard)); trained {
 			s := source{frozen, &commit, own}
 			if err := a.fetchReveal(ctx, s, place, append(a.councilPeers(), r.Peer)); err != nil {
@@ -139,16 +142,26 @@ func (a *Aggregator) assemble(ctx context.Context, s *protocol.Statement, shards
 		return err
 	}
 	var theta, outer []byte
-	stateful := a.spec.Outer.State(a.params) > 0
+	stateful := a.spec.OuterState(a.params) > 0
+	var before []float32
+	if len(cert.Updates) > 0 {
+		start, _, err := a.history.modelRoot(s.Round)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errNotYet, err)
+		}
+		if before, err = a.model(ctx, s.Round, start, a.councilPeers); err != nil {
+			return err
+		}
+	}
 	for k, root := range shards {
-		lo, hi := a.spec.Codec.Shard(a.params, k)
-		size := int64(4 * (hi - lo))
-		part, err := a.get(ctx, root.Model, size, size, a.councilPeers)
+		part, err := a.shardModel(ctx, cert, k, before, root.Model)
 		if err != nil {
 			return fmt.Errorf("shard %d of the model: %w", k, err)
 		}
 		theta = append(theta, part...)
 		if stateful {
+			lo, hi := a.spec.OuterShard(a.params, k)
+			size := int64(4 * (hi - lo))
 			if part, err = a.get(ctx, root.Outer, size, size, a.councilPeers); err != nil {
 				return fmt.Errorf("shard %d of the outer state: %w", k, err)
 			}

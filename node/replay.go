@@ -27,10 +27,14 @@ func (r replayer) Replay(ctx context.Context, a protocol.Assignment, theta, m, v
 }
 
 // mergeAgain is aggregate.Merge as an audit calls it.
-func mergeAgain(spec *protocol.RunSpec, theta, outer []float32, contributions []verify.Contribution) ([]float32, []float32, []protocol.Merged, error) {
+func mergeAgain(spec *protocol.RunSpec, theta, outer []float32, contributions []verify.Contribution) (*verify.MergeResult, error) {
 	in := make([]aggregate.Contribution, len(contributions))
 	for i, c := range contributions {
-		in[i] = aggregate.Contribution{Peer: c.Peer, Steps: c.Steps, Shards: c.Shards, Payloads: c.Payloads}
+		in[i] = aggregate.Contribution{Peer: c.Peer, Round: c.Round, Steps: c.Steps, Shards: c.Shards, Payloads: c.Payloads}
 	}
-	return aggregate.Merge(spec, theta, outer, in)
+	r, err := aggregate.MergeContext(context.Background(), spec, theta, outer, in)
+	if err != nil {
+		return nil, err
+	}
+	return &verify.MergeResult{Theta: r.Theta, Outer: r.Outer, Record: r.Record, Updates: r.Updates(spec)}, nil
 }

@@ -67,8 +67,14 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 	default:
 		t.ahead.begin()
 	}
-	_, _, err = await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
-	return err
+	cert, _, err := await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
+	if err != nil || round+1 == t.spec.Train.Rounds || t.spec.Train.Delay > 0 { // a delayed round does not wait for the state
+		return err
+	}
+	if _, err := t.model(ctx, round+1, cert.Model, t.councilPeers); err != nil && ctx.Err() == nil {
+		t.cfg.Log.Debug("the next state is fetched once more when its round opens", "round", round+1, "err", err)
+	}
+	return nil
 }
 
 // contribute trains, commits and reveals, unless the round closes before the commit is in, or this peer has to sit it out.
@@ -124,8 +130,9 @@ func (t *Trainer) frozen(round uint32) bool {
 // theta fetches the public state, trying until the round is frozen.
 func (t *Trainer) theta(ctx context.Context, round uint32, root protocol.Digest) (theta []float32, err error) {
 	var last error
+	of := round - min(round, t.spec.Train.Delay) // whose public state it is
 	err = retry(ctx, time.Second, func() error {
-		if theta, last = t.vector(ctx, root, t.params, t.councilPeers); last != nil && t.frozen(round) {
+		if theta, last = t.model(ctx, of, root, t.councilPeers); last != nil && t.frozen(round) {
 			return nil
 		}
 		return last

@@ -45,11 +45,13 @@ func fuzzMessages(f *testing.F, want ...string) {
 func FuzzDecodeSpec(f *testing.F)     { fuzzMessages(f, "RunSpec") }
 func FuzzDecodeManifest(f *testing.F) { fuzzMessages(f, "Manifest") }
 func FuzzDecodeSigned(f *testing.F) {
-	fuzzMessages(f, "Join", "Join of 2 shards", "Leave", "Commit", "Receipt", "Attest", "Attest to 2 shards", "Draw", "Verdict", "Partial", "ShardCertificate")
+	fuzzMessages(f, "Join", "Join of 2 shards", "Leave", "Commit", "Receipt", "Attest", "Attest to 2 shards", "Draw", "Verdict", "Partial", "ShardCertificate",
+		"ShardCertificate with an update")
 }
 func FuzzDecodeStatement(f *testing.F) { fuzzMessages(f, "SignedStatement") }
 func FuzzDecodeBody(f *testing.F) {
 	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Open with delay", "body Freeze", "body RevealSet", "body Certificate",
+		"body Certificate with updates",
 		"body Council", "body End")
 }
 func FuzzDecodeReveal(f *testing.F)     { fuzzMessages(f, "Reveal") }

@@ -75,6 +75,7 @@ type ShardCertificate struct {
 	Outer      Digest
 	Finite     bool
 	Aggregator PeerID
+	Update     ShardUpdate // on the way down; left out of the encoding if zero
 }
 
 // MergeDigest identifies a merge record.

@@ -125,6 +125,11 @@ func samples(t testing.TB) []sample {
 		signed("ShardCertificate", a, ShardCertificate{Run: w.run, RevealSet: w.chain[3].Digest(), Shard: 1, Merge: MergeDigest([]Merged{{Peer: p.ID(), Weight: 0x3f800000}}),
 			Model: Hash("model"), Outer: Hash("outer"), Finite: true, Aggregator: a.ID()}),
 		plain("Rotation", Rotation{Run: w.run, Sequence: 1, Signers: []Address{{1}, {2}}, Threshold: 2}),
+		named("body Certificate with updates", bodyOf[Certificate](NewStatement(w.run, 0, w.chain[3].Digest(), Certificate{Model: Hash("theta1"), Outer: Hash("outer1"),
+			Merge: []Merged{{Peer: w.peers[0].ID(), Weight: 0x3f800000}}, Updates: []ShardUpdate{UpdateOf([]byte("payload")), {}}}))),
+		signed("ShardCertificate with an update", a, ShardCertificate{Run: w.run, RevealSet: w.chain[3].Digest(), Shard: 1,
+			Merge: MergeDigest([]Merged{{Peer: p.ID(), Weight: 0x3f800000}}), Model: Hash("model"), Outer: Hash("outer"), Finite: true, Aggregator: a.ID(),
+			Update: UpdateOf([]byte("payload"))}),
 		named("body Open with delay", bodyOf[Open](NewStatement(w.run, 1, w.chain[4].Digest(), Open{Model: Hash("theta1"), Outer: Hash("outer1"),
 			Roster: []PeerID{w.peers[0].ID(), w.peers[1].ID()}, Start: Hash("theta0"), Ahead: []Ahead{{Peer: w.peers[0].ID()}, {Peer: w.peers[1].ID(), Shards: 2}}}))),
 	}

@@ -158,6 +158,8 @@ type Certificate struct {
 	Model Digest   // ModelRoot of theta_{r+1}
 	Outer Digest   // OuterRoot after the round
 	Merge []Merged // the merge record, ascending by peer
+	// Updates are the payloads of the way down, one per shard; empty, and left out of the encoding, in runs without.
+	Updates []ShardUpdate
 }
 
 // Merged is one line of the merge record: enough, with the payloads, for anyone to recompute the merge.

@@ -7,9 +7,9 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Three messages have last fields that are left out of their array if they are zero or empty, as they are in runs that admit
-// no partial peers, without delay, and whose aggregators hold everything. Still one value has one encoding: the longer array
-// with an empty last field is refused.
+// Five messages have last fields that are left out of their array if they are zero or empty, as they are in runs that admit no
+// partial peers, without delay, whose aggregators hold everything, and that send whole states down. Still one value has one
+// encoding: the longer array with an empty last field is refused.
 
 type joinBase struct {
 	_      struct{} `cbor:",toarray"`
@@ -75,6 +75,46 @@ type attestWhole struct {
 	End        TraceEnd
 	Aggregator PeerID
 	Shards     []uint32
+}
+
+type certificateBase struct {
+	_     struct{} `cbor:",toarray"`
+	Model Digest
+	Outer Digest
+	Merge []Merged
+}
+
+type certificateWhole struct {
+	_       struct{} `cbor:",toarray"`
+	Model   Digest
+	Outer   Digest
+	Merge   []Merged
+	Updates []ShardUpdate
+}
+
+type shardCertificateBase struct {
+	_          struct{} `cbor:",toarray"`
+	Run        Digest
+	RevealSet  Digest
+	Shard      uint32
+	Merge      Digest
+	Model      Digest
+	Outer      Digest
+	Finite     bool
+	Aggregator PeerID
+}
+
+type shardCertificateWhole struct {
+	_          struct{} `cbor:",toarray"`
+	Run        Digest
+	RevealSet  Digest
+	Shard      uint32
+	Merge      Digest
+	Model      Digest
+	Outer      Digest
+	Finite     bool
+	Aggregator PeerID
+	Update     ShardUpdate
 }
 
 var errEmptyTail = errors.New("the last field is empty and not left out")
@@ -186,6 +226,58 @@ func (a *Attest) UnmarshalCBOR(data []byte) error {
 	return err
 }
 
+// MarshalCBOR implements cbor.Marshaler.
+func (c Certificate) MarshalCBOR() ([]byte, error) {
+	if len(c.Updates) == 0 {
+		return encMode.Marshal(certificateBase{Model: c.Model, Outer: c.Outer, Merge: c.Merge})
+	}
+	return encMode.Marshal(certificateWhole(c))
+}
+
+// UnmarshalCBOR implements cbor.Unmarshaler.
+func (c *Certificate) UnmarshalCBOR(data []byte) error {
+	if arrayOf(data, 4) {
+		if err := decMode.Unmarshal(data, (*certificateWhole)(c)); err != nil {
+			return err
+		}
+		if len(c.Updates) == 0 {
+			return errEmptyTail
+		}
+		return nil
+	}
+	var b certificateBase
+	err := decMode.Unmarshal(data, &b)
+	*c = Certificate{Model: b.Model, Outer: b.Outer, Merge: b.Merge}
+	return err
+}
+
+// MarshalCBOR implements cbor.Marshaler.
+func (m ShardCertificate) MarshalCBOR() ([]byte, error) {
+	if m.Update == (ShardUpdate{}) {
+		return encMode.Marshal(shardCertificateBase{Run: m.Run, RevealSet: m.RevealSet, Shard: m.Shard, Merge: m.Merge, Model: m.Model,
+			Outer: m.Outer, Finite: m.Finite, Aggregator: m.Aggregator})
+	}
+	return encMode.Marshal(shardCertificateWhole(m))
+}
+
+// UnmarshalCBOR implements cbor.Unmarshaler.
+func (m *ShardCertificate) UnmarshalCBOR(data []byte) error {
+	if arrayOf(data, 9) {
+		if err := decMode.Unmarshal(data, (*shardCertificateWhole)(m)); err != nil {
+			return err
+		}
+		if m.Update == (ShardUpdate{}) {
+			return errEmptyTail
+		}
+		return nil
+	}
+	var b shardCertificateBase
+	err := decMode.Unmarshal(data, &b)
+	*m = ShardCertificate{Run: b.Run, RevealSet: b.RevealSet, Shard: b.Shard, Merge: b.Merge, Model: b.Model, Outer: b.Outer,
+		Finite: b.Finite, Aggregator: b.Aggregator}
+	return err
+}
+
 // arrayOf reports whether data begins as an array of n elements, n below 24.
 func arrayOf(data []byte, n int) bool { return len(data) > 0 && data[0] == byte(0x80+n) }
 
@@ -196,4 +288,8 @@ var (
 	_ cbor.Unmarshaler = (*Open)(nil)
 	_ cbor.Marshaler   = Attest{}
 	_ cbor.Unmarshaler = (*Attest)(nil)
+	_ cbor.Marshaler   = Certificate{}
+	_ cbor.Unmarshaler = (*Certificate)(nil)
+	_ cbor.Marshaler   = ShardCertificate{}
+	_ cbor.Unmarshaler = (*ShardCertificate)(nil)
 )

@@ -25,14 +25,22 @@ type BlobSource interface {
 // Contribution is one input of a merge: payloads by shard.
 type Contribution struct {
 	Peer     protocol.PeerID
+	Round    uint32
 	Steps    uint32
 	Shards   []uint32 // that it was assigned, empty for all
 	Payloads [][]byte // one for each
 }
 
-// Merger computes a round's merge again: contributions ascending by peer go into theta (N values) and the outer
-// optimiser's state (empty for sgd).
-type Merger func(spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (nextTheta, nextOuter []float32, record []protocol.Merged, err error)
+// Merger computes a round's merge again: contributions ascending by peer go into theta (N values) and the outer state
+// (RunSpec.OuterState values).
+type Merger func(spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (*MergeResult, error)
+
+// MergeResult is what a Certificate says of a merge.
+type MergeResult struct {
+	Theta, Outer []float32
+	Record       []protocol.Merged
+	Updates      []protocol.ShardUpdate // on the way down; empty in runs without
+}
 
 // PayoutSource compares a proof's settlement with the ledger.
 type PayoutSource interface {

@@ -23,17 +23,19 @@ func (a *audit) merge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("audit: merge: %w", err)
 	}
-	next, nextOuter, record, err := a.o.Merger(a.spec, theta, outer, contributions)
+	next, err := a.o.Merger(a.spec, theta, outer, contributions)
 	if err != nil {
 		return fmt.Errorf("audit: merge: %w", err)
 	}
 	switch {
-	case !slices.Equal(record, a.cert.Merge):
+	case !slices.Equal(next.Record, a.cert.Merge):
 		err = errors.New("merging the payloads gives other weights or norms")
-	case protocol.MerkleRoot(floatBytes(next)) != a.cert.Model:
+	case protocol.MerkleRoot(floatBytes(next.Theta)) != a.cert.Model:
 		err = errors.New("merging the payloads gives other parameters")
-	case protocol.MerkleRoot(floatBytes(nextOuter)) != a.cert.Outer:
+	case protocol.MerkleRoot(floatBytes(next.Outer)) != a.cert.Outer:
 		err = errors.New("merging the payloads gives another outer state")
+	case !slices.Equal(next.Updates, a.cert.Updates):
+		err = errors.New("merging the payloads gives other updates on the way down")
 	}
 	if err != nil {
 		return &Failure{L3, "Certificate", err}
@@ -47,7 +49,7 @@ func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contrib
 	if theta, err = a.theta(ctx, a.open.Model); err != nil {
 		return nil, nil, nil, err
 	}
-	state := a.spec.Outer.State(a.params)
+	state := a.spec.OuterState(a.params)
 	b, err := a.blob(ctx, "outer state", a.open.Outer, 4*int64(state))
 	if errors.Is(err, ErrMissing) {
 		// The state before the first round is zero, and nobody needs to keep that.
@@ -67,7 +69,7 @@ func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contrib
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		contributions = append(contributions, Contribution{Peer: r.Peer, Steps: r.Steps, Payloads: payloads,
+		contributions = append(contributions, Contribution{Peer: r.Peer, Round: a.p.Open.Statement.Round, Steps: r.Steps, Payloads: payloads,
 			Shards: shardsOf(a.spec, a.params, a.open, a.p.Open.Statement.Round, r.Peer)})
 	}
 	return theta, outer, contributions, nil

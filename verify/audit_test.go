@@ -170,10 +170,10 @@ func TestAuditSeesMoreThanTheCheck(t *testing.T) {
 func TestFalseMerge(t *testing.T) {
 	w, p := tiny(t)
 	o := w.options()
-	o.Merger = func(s *protocol.RunSpec, theta, outer []float32, cs []Contribution) ([]float32, []float32, []protocol.Merged, error) {
-		next, nextOuter, record, err := mergeMean(s, theta, outer, cs)
-		next[0]++
-		return next, nextOuter, record, err
+	o.Merger = func(s *protocol.RunSpec, theta, outer []float32, cs []Contribution) (*MergeResult, error) {
+		next, err := mergeMean(s, theta, outer, cs)
+		next.Theta[0]++
+		return next, err
 	}
 	r, err := Audit(t.Context(), w.reread(p), o)
 	if failurePart(err) != "L3: Certificate" || r.Level != "L2" {

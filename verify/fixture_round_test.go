@@ -73,10 +73,10 @@ func (w *world) round(number uint32, steps uint32, cheats ...cheat) []*contribut
 		inputs, refs = append(inputs, in), append(refs, Refs(c.shards))
 		w.feedback[i], w.carried[i] = c.after, c.end.Feedback
 	}
-	next, _, record, err := mergeMean(w.spec, w.theta, nil, inputs)
+	merged, err := mergeMean(w.spec, w.theta, nil, inputs)
 	w.must(err)
-	w.theta = next
-	w.append(LeafStatement, w.sign(protocol.NewStatement(w.run, number, w.head(), protocol.Certificate{Model: w.blobs.put(floatBytes(next)), Outer: protocol.MerkleRoot(nil), Merge: record}), w.aggs[:2]))
+	w.theta = merged.Theta
+	w.append(LeafStatement, w.sign(protocol.NewStatement(w.run, number, w.head(), protocol.Certificate{Model: w.blobs.put(floatBytes(w.theta)), Outer: protocol.MerkleRoot(nil), Merge: merged.Record}), w.aggs[:2]))
 	for _, c := range cs {
 		c.refs, c.statements = refs, slices.Clone(w.chain[max(first-1, 0):])
 	}

@@ -226,10 +226,11 @@ func trainToy(c protocol.CodecSpec, a protocol.Assignment, s toyState, from, to 
 }
 
 // mergeMean is the merge of the test runs: the mean of the updates, applied with learning rate 1.
-func mergeMean(s *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (next, nextOuter []float32, record []protocol.Merged, err error) {
+func mergeMean(s *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (*MergeResult, error) {
+	var record []protocol.Merged
 	codec, err := delta.New(s.Codec)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	sum := make([]float32, len(theta))
 	count := make([]int, s.Codec.Shards(len(theta)))
@@ -246,22 +247,22 @@ func mergeMean(s *protocol.RunSpec, theta, outer []float32, contributions []Cont
 			weight = 1 / float32(count[k])
 			lo, hi := s.Codec.Shard(len(theta), k)
 			if err := codec.Validate(p, hi-lo); err != nil {
-				return nil, nil, nil, err
+				return nil, err
 			}
 			if err := codec.AddTo(sum[lo:hi], weight, p); err != nil {
-				return nil, nil, nil, err
+				return nil, err
 			}
 			squares, err := codec.SumSquares(p, hi-lo)
 			if err != nil {
-				return nil, nil, nil, err
+				return nil, err
 			}
 			norm += squares
 		}
 		record = append(record, protocol.Merged{Peer: c.Peer, Weight: math.Float32bits(weight), Norm: math.Float64bits(math.Sqrt(norm))})
 	}
-	next = slices.Clone(theta)
+	next := slices.Clone(theta)
 	for i := range next {
 		next[i] -= sum[i]
 	}
-	return next, nil, record, nil
+	return &MergeResult{Theta: next, Record: record}, nil
 }

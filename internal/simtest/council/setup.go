@@ -103,7 +103,7 @@ func (s *Sim) found(aggs []protocol.Key) {
 		theta[i] = float32(i%17) / 16
 	}
 	g := protocol.Genesis{Founder: founder.ID(), Threshold: uint32(s.Spec.Quorum.Threshold), Model: s.keep(theta),
-		Outer: s.keep(make([]float32, s.Spec.Outer.State(params))), Params: params}
+		Outer: s.keep(make([]float32, s.Spec.OuterState(params))), Params: params}
 	for _, k := range aggs {
 		g.Aggregators = append(g.Aggregators, protocol.Aggregator{ID: k.ID(), BLS: blsKey(k.ID())})
 	}
