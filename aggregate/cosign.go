@@ -22,7 +22,7 @@ func place(s *protocol.Statement) uint64 {
 	case protocol.KindEnd:
 		slot = 1
 	}
-	return uint64(s.Round)*8 + slot
+	return uint64(s.Round)*placesOfRound + slot
 }
 
 // behind reports whether a statement's place in the chain is taken. Several Councils may follow each other.

@@ -69,7 +69,7 @@
 //
 // Merge. Otherwise each aggregator signs its own Certificate; t equal ones are final. A second, different one by the same
 // aggregator is evidence, and so is a second statement of any kind for a step: both, with the signatures, become a leaf
-// (protocol.Contradiction), once for each aggregator and step. An empty RevealSet has the Certificate that changes nothing, and it is derived.
+// (protocol.Contradiction), once for each aggregator and step; likewise two results for a shard, and two settlements of an epoch. An empty RevealSet has the Certificate that changes nothing, and it is derived.
 //
 // Checks. In the order of protocol.CheckOrder, the first verify.checks aggregators owe a draw and a verdict on each
 // contribution, those passed over that were late before and not heard of since. Who is late is at fault, and the duty
@@ -123,6 +123,9 @@
 //	33    SettledEpoch                       every final settlement
 //	34    Rotated                            every final rotation
 //	35    protocol.Contradiction             when an aggregator signed two statements for one step
+//	36    protocol.Doubled[Partial]          two sums of a shard
+//	37    protocol.Doubled[ShardCertificate] two results for a shard
+//	38    protocol.DoubleSettlement          two settlements of an epoch
 //
 // Leaves stand in log order under an RFC 6962 tree, of which the state keeps the compact range. After each Certificate
 // and each settlement the size reached is to be cosigned by a Checkpoint; a newer target replaces one that lacks its

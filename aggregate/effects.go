@@ -111,6 +111,7 @@ const (
 	EvidenceUnchecked         EvidenceKind = 4 // every verifier of a contribution was late
 	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
 	EvidenceDoubleShard       EvidenceKind = 6 // an aggregator signed two results for one shard of a round; the first counts
+	EvidenceDoubleSettlement  EvidenceKind = 7 // an aggregator signed two settlements of one epoch; the first counts
 )
 
 // String returns the kind in words.
@@ -128,6 +129,8 @@ func (k EvidenceKind) String() string {
 		return "unchecked contribution"
 	case EvidenceDoubleShard:
 		return "double shard certificate"
+	case EvidenceDoubleSettlement:
+		return "double settlement"
 	}
 	return "unknown"
 }

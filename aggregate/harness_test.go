@@ -262,6 +262,13 @@ func (p *play) describe(data []byte) string {
 	case *protocol.Contradiction:
 		return fmt.Sprintf("evidence: %s signed %s %d %s and %s %d %s", name(v.Signer), v.First.Kind, v.First.Round, v.First.Digest().Short(),
 			v.Second.Kind, v.Second.Round, v.Second.Digest().Short())
+	case *protocol.DoubleSettlement:
+		return fmt.Sprintf("evidence: %s signed totals %s and %s of epoch %d", name(v.Signer), v.First.Total, v.Second.Total, v.First.Epoch)
+	case *protocol.Doubled[protocol.ShardCertificate]:
+		return fmt.Sprintf("evidence: %s signed %s and %s of shard %d", name(v.First.Body.Aggregator), v.First.Digest().Short(), v.Second.Digest().Short(), v.First.Body.Shard)
+	case *protocol.Doubled[protocol.Partial]:
+		return fmt.Sprintf("evidence: %s signed sums %s and %s of shard %d", name(v.First.Body.Aggregator), v.First.Body.Sums.Short(), v.Second.Body.Sums.Short(),
+			v.First.Body.Shard)
 	case *aggregate.Checkpoint:
 		return fmt.Sprintf("checkpoint %s, size %d", name(v.Signer), v.Size)
 	case *protocol.SignedStatement:

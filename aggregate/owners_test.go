@@ -22,7 +22,9 @@ func fewOwners(s *protocol.RunSpec) {
 }
 
 // newOwnedPlay is newPlay of a run whose shards have owners.
-func newOwnedPlay(t tb, change func(*protocol.RunSpec)) *play { return newPlayOf(t, ownedShards, change) }
+func newOwnedPlay(t tb, change func(*protocol.RunSpec)) *play {
+	return newPlayOf(t, ownedShards, change)
+}
 
 func newPlayOf(t tb, shards int, change func(*protocol.RunSpec)) *play {
 	w := aggtest.New(change)

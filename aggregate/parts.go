@@ -45,9 +45,9 @@ type sumBallot struct {
 }
 
 type sumSigner struct {
-	_      struct{} `cbor:",toarray"`
-	ID     protocol.PeerID
-	Digest protocol.Digest // of its message
+	_   struct{} `cbor:",toarray"`
+	ID  protocol.PeerID
+	Sig protocol.Signature // of its message
 }
 
 // shardResult is what a ShardCertificate says of a shard. Update is left out of the encoding where it is zero.
@@ -63,7 +63,7 @@ type shardVote struct {
 	_          struct{} `cbor:",toarray"`
 	Aggregator protocol.PeerID
 	Result     shardResult
-	Digest     protocol.Digest // of its message
+	Sig        protocol.Signature // of its message
 }
 
 func sumKey(s *sumSigner) protocol.PeerID  { return s.ID }
@@ -141,7 +141,10 @@ func (m *Machine) partial(p *Partial) error {
 	}
 	for _, ballot := range part.Ballots {
 		if i, ok := search(ballot.Signers, b.Aggregator, sumKey); ok {
-			return m.again(r, b.Shard, b.Aggregator, ballot.Signers[i].Digest, p.Message.Digest(), p.Message.Verify)
+			first := *b
+			first.Sums = ballot.Root
+			both := protocol.Doubled[protocol.Partial]{First: protocol.Signed[protocol.Partial]{Body: first, Sig: ballot.Signers[i].Sig}, Second: p.Message}
+			return m.again(r, b.Aggregator, both.First.Digest(), p.Message.Digest(), p.Message.Verify, LeafTwoSums, &both)
 		}
 	}
 	at := slices.IndexFunc(part.Ballots, func(x sumBallot) bool { return x.Root == b.Sums })
@@ -162,7 +165,7 @@ func (m *Machine) partial(p *Partial) error {
 	}
 	ballot := &part.Ballots[at]
 	i, _ := search(ballot.Signers, b.Aggregator, sumKey)
-	ballot.Signers = slices.Insert(ballot.Signers, i, sumSigner{ID: b.Aggregator, Digest: p.Message.Digest()})
+	ballot.Signers = slices.Insert(ballot.Signers, i, sumSigner{ID: b.Aggregator, Sig: p.Message.Sig})
 	m.setAway(b.Aggregator, false)
 	if len(ballot.Signers) >= m.threshold() {
 		*part = partAgreed(ballot.Sums)
@@ -210,24 +213,6 @@ func (m *Machine) fold(r *round) {
 	m.s.Since = 0 // the timer for late owners starts anew with every step that is done
 }
 
-// again refuses a second message of an aggregator about a shard; one that differs from the first is evidence, once.
-func (m *Machine) again(r *round, shard uint32, by protocol.PeerID, first, second protocol.Digest, verify func() error) error {
-	if first == second {
-		return refuse(ErrDuplicate, "result of %s for shard %d of round %d", by.Short(), shard, r.Number)
-	}
-	told := slices.ContainsFunc(m.s.Evidence, func(e Evidence) bool {
-		return e.Kind == EvidenceDoubleShard && e.Round == r.Number && e.Who == by
-	})
-	if told {
-		return refuse(ErrDiffers, "another result of %s for shard %d of round %d", by.Short(), shard, r.Number)
-	}
-	if err := verify(); err != nil {
-		return refuse(ErrInvalid, "%v", err)
-	}
-	m.evidence(Evidence{Kind: EvidenceDoubleShard, Round: r.Number, Who: by, First: first, Second: second})
-	return nil
-}
-
 // shardCertificate takes an owner's result for a shard.
 func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]) error {
 	b := &s.Body
@@ -238,7 +223,9 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 	i, voted := search(part.Votes, b.Aggregator, voteKey)
 	switch {
 	case voted:
-		return m.again(r, b.Shard, b.Aggregator, part.Votes[i].Digest, s.Digest(), s.Verify)
+		first := part.Votes[i].message(b, r.Parts)
+		both := protocol.Doubled[protocol.ShardCertificate]{First: first, Second: *s}
+		return m.again(r, b.Aggregator, first.Digest(), s.Digest(), s.Verify, LeafTwoShards, &both)
 	case part.Final != nil:
 		return refuse(ErrLate, "shard certificate of %s for shard %d of round %d, which is agreed on", b.Aggregator.Short(), b.Shard, r.Number)
 	case len(r.Parts.Record) == 0:
@@ -253,7 +240,10 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 	if err := s.Verify(); err != nil {
 		return refuse(ErrInvalid, "%v", err)
 	}
-	v := shardVote{Aggregator: b.Aggregator, Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite, Update: b.Update}, Digest: s.Digest()}
+	v := shardVote{
+		Aggregator: b.Aggregator, Sig: s.Sig,
+		Result: shardResult{Model: b.Model, Outer: b.Outer, Finite: b.Finite, Update: b.Update},
+	}
 	part.Votes = slices.Insert(part.Votes, i, v)
 	m.setAway(b.Aggregator, false)
 	if part.equal(v.Result) >= m.threshold() {
@@ -262,6 +252,14 @@ func (m *Machine) shardCertificate(s *protocol.Signed[protocol.ShardCertificate]
 		m.deriveCertificate(r)
 	}
 	return nil
+}
+
+// message is what the vote came in; about says which shard it is of.
+func (v *shardVote) message(about *protocol.ShardCertificate, p *parts) protocol.Signed[protocol.ShardCertificate] {
+	body := *about
+	body.Merge, body.Model, body.Outer, body.Finite = protocol.MergeDigest(p.Record), v.Result.Model, v.Result.Outer, v.Result.Finite
+	body.Update = v.Result.Update
+	return protocol.Signed[protocol.ShardCertificate]{Body: body, Sig: v.Sig}
 }
 
 // deriveCertificate puts the roots of the shards together once all are there: the leaves of a shard are a power of two, so

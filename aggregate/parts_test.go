@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"drystone/aggregate"
-	"drystone/aggregate/internal/aggtest"
 	"drystone/protocol"
 )
 
@@ -13,14 +12,7 @@ const manyShards = 150
 
 // newManyShards is a play of a run with more shards than may be ahead of the fold, at the merge of its first round.
 func newManyShards(t tb) *play {
-	w := aggtest.New(fewOwners)
-	w.Ownership, w.Params = true, manyShards*w.Spec.Codec.ShardParams
-	m, err := aggregate.New(w.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &play{tb: t, w: w, m: m, done: map[string]bool{}}
-	p.must(w.Genesis())
+	p := newPlayOf(t, manyShards, fewOwners)
 	p.join(0, 1, 2)
 	p.work()
 	p.commit(0, 1, 2)

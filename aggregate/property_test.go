@@ -256,23 +256,3 @@ func FuzzRecord(f *testing.F) {
 		m.Apply(data)
 	})
 }
-
-// FuzzRestore: a snapshot comes from the own disk or the leader, and still must not crash the process or leave a state
-// that cannot be written again.
-func FuzzRestore(f *testing.F) {
-	p := newPlay(f, twoRounds)
-	toCheck(p)
-	f.Add(p.snapshot())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := aggregate.New(p.w.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Restore(data) != nil {
-			return
-		}
-		if _, err := m.Snapshot(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}

@@ -12,6 +12,18 @@ func (m *Machine) Phase() Phase { return m.s.Phase }
 // LastSettled returns the latest settled epoch, nil for none. It must not be changed.
 func (m *Machine) LastSettled() *SettledEpoch { return m.s.Pay.Last }
 
+// LastEpoch returns the number of the run's last epoch, 0 for a run without a round, once no round follows any more. It is
+// settled when the phase is PhaseFinished.
+func (m *Machine) LastEpoch() (epoch uint64, over bool) {
+	if m.s.Phase < PhaseDraining {
+		return 0, false
+	}
+	if n := m.rounds(); n > 0 {
+		epoch = m.epochOf(n - 1)
+	}
+	return epoch, true
+}
+
 // Newcomer returns who comes in by the change of the council that is pending.
 func (m *Machine) Newcomer() (protocol.PeerID, bool) {
 	if c := m.s.Orders.Change; c != nil && len(c.Body.Add) > 0 {

@@ -13,7 +13,7 @@ const MaxRecord = protocol.MaxMessage + 64
 type RecordType uint8
 
 // Types of records, in the order in which a run first uses them. Leaves of the transparency log use the same envelope
-// and numbers; the four last exist as leaves only.
+// and numbers; those from 32 on exist as leaves only.
 const (
 	RecordGenesis    RecordType = 1  // protocol.SignedStatement; the first record
 	RecordTick       RecordType = 2  // Tick
@@ -34,6 +34,9 @@ const (
 	LeafSettlement   RecordType = 33 // SettledEpoch; never a record
 	LeafRotation     RecordType = 34 // Rotated; never a record
 	LeafEvidence     RecordType = 35 // protocol.Contradiction; never a record
+	LeafTwoSums      RecordType = 36 // protocol.Doubled[protocol.Partial]; never a record
+	LeafTwoShards    RecordType = 37 // protocol.Doubled[protocol.ShardCertificate]; never a record
+	LeafTwoPayouts   RecordType = 38 // protocol.DoubleSettlement; never a record
 )
 
 // String returns the type's name.
@@ -45,7 +48,7 @@ func (t RecordType) String() string {
 		return "settlement"
 	case LeafRotation:
 		return "rotation"
-	case LeafEvidence:
+	case LeafEvidence, LeafTwoSums, LeafTwoShards, LeafTwoPayouts:
 		return "evidence"
 	}
 	names := [...]string{"unknown", "genesis", "tick", "join", "leave", "commit", "cosign", "attest", "draw", "verdict", "settle", "checkpoint",
@@ -223,6 +226,12 @@ func newMessage(t RecordType) any {
 		return new(Rotated)
 	case LeafEvidence:
 		return new(protocol.Contradiction)
+	case LeafTwoSums:
+		return new(protocol.Doubled[protocol.Partial])
+	case LeafTwoShards:
+		return new(protocol.Doubled[protocol.ShardCertificate])
+	case LeafTwoPayouts:
+		return new(protocol.DoubleSettlement)
 	}
 	return nil
 }

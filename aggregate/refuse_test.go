@@ -387,12 +387,22 @@ func (p *play) checkContradictions(want int) {
 		if err != nil {
 			p.Fatal(err)
 		}
-		if c, ok := msg.(*protocol.Contradiction); ok {
-			if err := c.Verify(p.w.Run); err != nil {
-				p.Fatal(err)
-			}
-			want--
+		switch c := msg.(type) {
+		case *protocol.Contradiction:
+			err = c.Verify(p.w.Run)
+		case *protocol.Doubled[protocol.Partial]:
+			err = c.Verify(p.w.Run)
+		case *protocol.Doubled[protocol.ShardCertificate]:
+			err = c.Verify(p.w.Run)
+		case *protocol.DoubleSettlement:
+			err = p.w.VerifyDoubleSettlement(c)
+		default:
+			continue
 		}
+		if err != nil {
+			p.Fatal(err)
+		}
+		want--
 	}
 	if want != 0 {
 		p.Fatalf("%d leaves of evidence too few", want)

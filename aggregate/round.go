@@ -123,8 +123,7 @@ func (m *Machine) fixRevealSet(over bool) bool {
 		e := &r.Entries[i]
 		switch {
 		case e.Reveal != nil:
-			set = append(set, protocol.Revealed{Peer: e.Peer, Commit: e.Commit.Digest(), Steps: e.Commit.Body.Steps,
-				Payload: e.Reveal.End.Payload, Feedback: e.Reveal.End.Feedback})
+			set = append(set, e.revealed())
 		case e.Commit != nil && !e.Bad && !over:
 			return false
 		}
@@ -132,6 +131,12 @@ func (m *Machine) fixRevealSet(over bool) bool {
 	propose(m, protocol.RevealSet{Set: set})
 	m.enter(PhaseRevealing)
 	return true
+}
+
+// revealed is an entry's line in the RevealSet; it has a Reveal.
+func (e *entry) revealed() protocol.Revealed {
+	return protocol.Revealed{Peer: e.Peer, Commit: e.Commit.Digest(), Steps: e.Commit.Body.Steps, Payload: e.Reveal.End.Payload,
+		Feedback: e.Reveal.End.Feedback}
 }
 
 // conclude makes the statement under signature final once it has its quorum, and enters the phase that follows it.
@@ -215,4 +220,5 @@ func (m *Machine) finish() bool {
 // prune forgets rounds whose checks have ended and whose RevealSet the current round no longer stands on.
 func (m *Machine) prune() {
 	m.s.Rounds = slices.DeleteFunc(m.s.Rounds, func(r round) bool { return r.Settled && r.Number+1 < m.s.Round })
+	m.forgetTold()
 }

@@ -103,9 +103,14 @@ func (m *Machine) settle(s *Settle) error {
 		return err
 	}
 	if s.Settlement.Epoch <= m.s.Pay.Settled {
-		if l := m.s.Pay.Last; l != nil && l.Settlement == s.Settlement &&
-			slices.ContainsFunc(l.Sigs, func(x SettlementSignature) bool { return x.Signer == s.Signer }) {
-			return refuse(ErrDuplicate, "settlement of epoch %d by %s", s.Settlement.Epoch, s.Signer.Short())
+		if l := m.s.Pay.Last; l != nil && l.Settlement.Epoch == s.Settlement.Epoch {
+			i, signed := search(l.Sigs, s.Signer, paidKey)
+			switch {
+			case signed && l.Settlement == s.Settlement:
+				return refuse(ErrDuplicate, "settlement of epoch %d by %s", s.Settlement.Epoch, s.Signer.Short())
+			case signed:
+				return m.settlesAgain(&l.Settlement, l.Sigs[i].Sig, s)
+			}
 		}
 		return refuse(ErrLate, "settlement of epoch %d, which is final", s.Settlement.Epoch)
 	}
@@ -117,7 +122,7 @@ func (m *Machine) settle(s *Settle) error {
 	if ok && sameSettlement(&m.s.Pay.Bids[i], s) {
 		return refuse(ErrDuplicate, "settlement of epoch %d by %s", e.Number, s.Signer.Short())
 	} else if ok {
-		return refuse(ErrDiffers, "another settlement of epoch %d by %s", e.Number, s.Signer.Short())
+		return m.settlesAgain(&m.s.Pay.Bids[i].Settlement, m.s.Pay.Bids[i].Sig, s)
 	}
 	if s.Settlement.LogRoot != e.LogRoot {
 		return refuse(ErrDiffers, "settlement of epoch %d on log root %s, want %s", e.Number, s.Settlement.LogRoot.Short(), e.LogRoot.Short())

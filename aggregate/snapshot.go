@@ -1,7 +1,9 @@
 package aggregate
 
 import (
+	"bytes"
 	"fmt"
+	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -11,17 +13,21 @@ import (
 // MaxSnapshot bounds a snapshot in bytes.
 const MaxSnapshot = 1 << 28
 
-// snapshotDec is less strict in sizes than protocol.Decode, since a snapshot comes from the own disk or from the leader.
-func snapshotDec() (cbor.DecMode, error) {
-	return cbor.DecOptions{
+// snapshotDec is less strict in sizes than protocol.Decode; footprint bounds what it allocates.
+var snapshotDec = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
 		MaxArrayElements:  1 << 24,
-		MaxNestedLevels:   32,
+		MaxNestedLevels:   maxLevels,
 	}.DecMode()
-}
+	if err != nil {
+		panic(err) // the options are constants: no program starts with it
+	}
+	return mode
+}()
 
 // Snapshot returns the whole state in canonical CBOR. Equal machines have equal snapshots.
 func (m *Machine) Snapshot() ([]byte, error) { return protocol.Encode(&m.s) }
@@ -31,61 +37,59 @@ func (m *Machine) Restore(snapshot []byte) error {
 	if len(snapshot) > MaxSnapshot {
 		return fmt.Errorf("restore aggregate state: %d bytes, limit %d: %w", len(snapshot), MaxSnapshot, protocol.ErrTooLarge)
 	}
-	dec, err := snapshotDec()
-	if err != nil {
+	fresh := Machine{cfg: m.cfg}
+	if err := fresh.restore(snapshot); err != nil {
 		return fmt.Errorf("restore aggregate state: %w", err)
-	}
-	var s state
-	if err := dec.Unmarshal(snapshot, &s); err != nil {
-		return fmt.Errorf("restore aggregate state: %w: %w", protocol.ErrNotCanonical, err)
-	}
-	if s.Version != stateVersion {
-		return fmt.Errorf("restore aggregate state: version %d, this program reads %d", s.Version, stateVersion)
-	}
-	if err := s.coherent(); err != nil {
-		return fmt.Errorf("restore aggregate state: %w", err)
-	}
-	if _, err := rangeFactory.NewRange(0, s.Log.Size, s.Log.Hashes); err != nil {
-		return fmt.Errorf("restore aggregate state: transparency log: %w", err)
-	}
-	fresh := Machine{cfg: m.cfg, s: s}
-	if s.Genesis != nil {
-		fresh.genesis, fresh.council, err = protocol.OpenGenesis(m.cfg.Spec, m.cfg.Run, s.Genesis)
-		if err != nil {
-			return fmt.Errorf("restore aggregate state: %w", err)
-		}
-	}
-	if s.Council != nil && s.Genesis != nil {
-		if fresh.council, err = councilOf(m.cfg.Run, s.Council); err != nil {
-			return fmt.Errorf("restore aggregate state: %w", err)
-		}
-	}
-	if fresh.council != nil {
-		fresh.rank()
 	}
 	*m = fresh
 	return nil
 }
 
-// signing says which statement is under signature in a phase.
-var signing = map[Phase]protocol.Kind{PhaseChanging: protocol.KindCouncil, PhaseOpening: protocol.KindOpen, PhaseFreezing: protocol.KindFreeze,
-	PhaseRevealing: protocol.KindRevealSet, PhaseMerge: protocol.KindCertificate, PhaseEnding: protocol.KindEnd}
-
-// coherent checks that the phase has what its transitions take for granted.
-func (s *state) coherent() error {
-	if s.Phase > PhaseFinished || (s.Phase == PhaseChanging) != (s.Turn != nil) || (s.Phase == PhaseNew) != (s.Genesis == nil) {
-		return fmt.Errorf("phase %s without what belongs to it", s.Phase)
+// restore decodes a state into a machine that has none, and checks it.
+func (m *Machine) restore(data []byte) error {
+	if cost := footprint(data, reflect.TypeFor[state]()); cost > maxCost {
+		return fmt.Errorf("%d bytes that would take %d in memory: %w", len(data), cost, protocol.ErrTooLarge)
 	}
-	for i := range s.Ballots {
-		st := &s.Ballots[i].Statement
-		if st.Kind != signing[s.Phase] {
-			return fmt.Errorf("%s under signature in phase %s", st.Kind, s.Phase)
+	s := &m.s
+	if err := snapshotDec.Unmarshal(data, s); err != nil {
+		return fmt.Errorf("%w: %w", protocol.ErrNotCanonical, err)
+	}
+	if s.Version != stateVersion {
+		return fmt.Errorf("version %d, this program reads %d", s.Version, stateVersion)
+	}
+	if again, err := protocol.Encode(s); err != nil || !bytes.Equal(again, data) {
+		return protocol.ErrNotCanonical
+	}
+	if s.Genesis != nil {
+		if err := m.restoreCouncil(); err != nil {
+			return err
 		}
-		if st.Kind == protocol.KindCouncil {
-			if _, err := protocol.DecodeBody[protocol.NewCouncil](st); err != nil {
-				return err
-			}
-		}
+		m.rank()
+	}
+	return m.coherent()
+}
+
+// restoreCouncil opens the Genesis, and finds the set that signs now.
+func (m *Machine) restoreCouncil() (err error) {
+	m.genesis, m.council, err = protocol.OpenGenesis(m.cfg.Spec, m.cfg.Run, m.s.Genesis)
+	switch {
+	case err != nil:
+		return err
+	case m.genesis.Params != uint64(m.cfg.Params):
+		return incoherent("Genesis of a model of %d parameters, want %d", m.genesis.Params, m.cfg.Params)
+	case m.s.Council == nil:
+		return nil
+	}
+	if m.council, err = councilOf(m.cfg.Run, m.s.Council); err != nil {
+		return err
+	}
+	n := len(m.council.Members)
+	if n < 1 || n > protocol.MaxSigners || m.council.Threshold != m.cfg.Spec.Quorum.Of(n) {
+		return incoherent("council of threshold %d of %d", m.council.Threshold, n)
+	}
+	members := func(a *protocol.Aggregator) protocol.PeerID { return a.ID }
+	if !ascending(m.council.Members, members) {
+		return incoherent("council not in ascending order")
 	}
 	return nil
 }

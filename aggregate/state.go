@@ -32,6 +32,7 @@ type state struct {
 	Turn        *Rotated                  // rotation under signature while the council changes
 	Rotations   []Rotated                 // all of the run, ascending
 	Ended       bool                      // by an End; Round is then the number of rounds
+	Told        []told                    // which contradictions the log has, so that none becomes a leaf twice
 }
 
 // orders are the founder's Controls, as far as they still mean something.
@@ -44,7 +45,7 @@ type orders struct {
 	Change *protocol.Signed[protocol.Control] // of the council, until its statement is final
 }
 
-const stateVersion = 5
+const stateVersion = 6
 
 // ballot collects signatures under one statement.
 type ballot struct {
@@ -193,6 +194,8 @@ func search[E any](s []E, id protocol.PeerID, key func(*E) protocol.PeerID) (int
 	}
 	return lo, lo < len(s) && key(&s[lo]) == id
 }
+
+func comparePeers(a, b protocol.PeerID) int { return bytes.Compare(a[:], b[:]) }
 
 func peerKey(p *peer) protocol.PeerID                   { return p.ID }
 func entryKey(e *entry) protocol.PeerID                 { return e.Peer }

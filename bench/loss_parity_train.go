@@ -195,20 +195,19 @@ func (c *course) round(ctx context.Context, d *device, t *lossTrial, a *arm) err
 	if err != nil {
 		return err
 	}
-	theta, outer, record := merged.Theta, merged.Outer, merged.Record
-	for _, m := range record {
+	for _, m := range merged.Record {
 		if m.Weight == 0 && d.spec.Aggregate.Rule == "mean" {
 			return fmt.Errorf("the merge left out %s", m.Peer.Short())
 		}
 	}
 	if a.Down.Up != "" {
-		if err := c.lower(a, theta); err != nil {
+		if err := c.lower(a, merged.Theta); err != nil {
 			return err
 		}
 	} else {
-		c.Dn += 4 * uint64(len(theta))
+		c.Dn += 4 * uint64(len(merged.Theta))
 	}
-	c.Rounds, c.Step, c.Theta, c.Outer = c.Rounds+1, c.Step+h, theta, outer
+	c.Rounds, c.Step, c.Theta, c.Outer = c.Rounds+1, c.Step+h, merged.Theta, merged.Outer
 	return nil
 }
 

@@ -10,13 +10,18 @@ import (
 	"drystone/protocol"
 )
 
-// What a peer loses by its conduct in the blob exchange. The points halve every conductHalf. They count against it in
-// gossipsub's scores one for one (scoring), and from shunAt on it is neither asked for blobs, unless nobody else has one,
-// nor served any.
+// What a peer loses by its conduct. The points halve every conductHalf. They count against it in gossipsub's scores one for
+// one (scoring), and from shunAt on it is neither asked for blobs, unless nobody else has one, nor served any.
+//
+// Messages cost so little that only many of them count: a neighbour that is behind forwards what it takes for new, at most
+// some statements of each round that it lacks, and a busy one may send a burst beyond its rate.
 const (
-	pointsLied    = 100 // data that does not match the digest, a malformed answer
-	pointsStalled = 30  // a request or a response that stopped moving
-	pointsMissing = 5   // a piece that it said it had
+	pointsLied    = 100  // data that does not match the digest, a malformed answer
+	pointsStalled = 30   // a request or a response that stopped moving
+	pointsMissing = 20   // in one fetch more than maxMisses pieces that it said it had
+	pointsStale   = 0.5  // a message of its own to a round long over
+	pointsPassed  = 0.05 // another's message to a round long over
+	pointsFlood   = 0.01 // a message beyond its rate
 	shunAt        = 50
 	conductHalf   = 2 * time.Minute
 	maxConduct    = 4096 // peers remembered
@@ -56,6 +61,25 @@ func (c *conduct) blame(p protocol.PeerID, points float64) {
 	delete(c.peers, who)
 }
 
+// stale blames a neighbour for a message to a round long over. What it has signed itself nobody else has made it send.
+func (c *conduct) stale(neighbour peer.ID, from protocol.PeerID) {
+	p, err := PeerIDToProtocol(neighbour)
+	switch {
+	case err != nil:
+	case p == from:
+		c.blame(p, pointsStale)
+	default:
+		c.blame(p, pointsPassed)
+	}
+}
+
+// flooded blames a neighbour for messages beyond its rate.
+func (c *conduct) flooded(neighbour peer.ID, messages int) {
+	if p, err := PeerIDToProtocol(neighbour); err == nil {
+		c.blame(p, pointsFlood*float64(messages))
+	}
+}
+
 // points returns what a peer has against it now.
 func (c *conduct) points(p protocol.PeerID) float64 {
 	c.mu.Lock()
@@ -91,5 +115,5 @@ func (c *conduct) count() int {
 	return n
 }
 
-// Shuns reports whether a peer is shunned for its conduct in the blob exchange: see the package comment on scores.
+// Shuns reports whether a peer is shunned for its conduct: see the package comment on scores.
 func (h *Host) Shuns(p protocol.PeerID) bool { return h.blobs.conduct.shunned(p) }

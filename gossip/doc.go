@@ -74,12 +74,20 @@
 //
 // Gossipsub's score of a neighbour (GossipSub v1.1, "Peer scoring") is the sum of three things: ten times the square of the
 // messages that it forwarded and that were rejected, which decays by a twentieth every second; broken promises of
-// gossip beyond six, ten times their square; and the points of its conduct in the blob exchange (100 for data that does not
-// match its digest or a malformed answer, 30 for a stalled stream, 5 for a piece promised and not there), which halve in two
-// minutes. Below -50 it hears no gossip, below -100 it is sent no own messages, below -200 nothing of it is read. From 50
+// gossip beyond six, ten times their square; and the points of its conduct, which halve in two minutes:
+//
+//	100    data that does not match its digest, or a malformed answer, in the blob exchange
+//	30     a stalled stream there
+//	20     a source that in one fetch lacked more than three pieces which it said it had
+//	0.5    a message of its own to a round long over (verdict Stale); 0.05 for passing on another's
+//	0.01   a message beyond its rate
+//
+// Below -50 it hears no gossip, below -100 it is sent no own messages, below -200 nothing of it is read. From 50
 // points of misconduct on it is not served blobs, and asked for them only if nobody else has any. What cannot be judged yet
-// costs nothing (Later, Ignore); delivery quotas are off, because trainers publish and forward nothing, and so is colocation,
-// because a home has many peers behind one address.
+// costs nothing (Later, Ignore): a peer that is a round behind passes on what is late without knowing. One that is many
+// rounds behind can be made to pass on the old statements that it lacks, five a round, which is why those cost so little.
+// Delivery quotas are off, because trainers publish and forward nothing, and so is colocation, because a home has many
+// peers behind one address.
 //
 // # Goroutines
 //

@@ -37,18 +37,19 @@ type Host struct {
 
 	started chan struct{} // closed when lib is set
 
-	streams *signal // a peer's subscription, pubsub stream or mesh link comes or goes
-	quota   *quota
-	dropped counter
-	hold    *hold
-	inbound *inflight // calls and streams that peers opened to us
-	outward *inflight // calls that we make
-	blobs   blobExchange
-	book    recordBook
-	saved   *addressBook
-	finder  *finder
-	reach   reaching
-	probes  probeBudget
+	streams   *signal // a peer's subscription, pubsub stream or mesh link comes or goes
+	quota     *quota
+	dropped   counter
+	standings standings
+	hold      *hold
+	inbound   *inflight // calls and streams that peers opened to us
+	outward   *inflight // calls that we make
+	blobs     blobExchange
+	book      recordBook
+	saved     *addressBook
+	finder    *finder
+	reach     reaching
+	probes    probeBudget
 
 	flows flows
 	calls callTimes
@@ -74,7 +75,6 @@ func New(cfg Config) (*Host, error) {
 		wake:    make(chan struct{}, 1),
 		started: make(chan struct{}),
 		streams: newSignal(),
-		quota:   newQuota(cfg.MessageRate, cfg.ByteRate, cfg.Logger),
 		dropped: counter{log: cfg.Logger, what: "message dropped: too many wait for validation"},
 		hold:    newHold(cfg.HoldBytes),
 		inbound: newInflight(maxInboundPerPeer, maxInbound),
@@ -84,6 +84,7 @@ func New(cfg Config) (*Host, error) {
 		saved:   openBook(cfg.Book, cfg.Logger),
 		topics:  map[string]*Topic{},
 	}
+	h.quota = newQuota(cfg.MessageRate, cfg.ByteRate, h.blobs.conduct.flooded, cfg.Logger)
 	opts := append(reachOptions(cfg, h.relays, &h.reach), libp2p.BandwidthReporter(&h.flows))
 	if h.lib, err = newLibp2p(cfg, opts); err != nil {
 		return nil, err

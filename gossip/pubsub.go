@@ -37,6 +37,7 @@ func newPubSub(h *Host) (*pubsub.PubSub, error) {
 		pubsub.WithValidateThrottle(maxValidations),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(ownTopics{h.topicPrefix()}, maxTopics)),
 		pubsub.WithPeerScore(params, thresholds),
+		pubsub.WithPeerScoreInspect(h.standings.take, inspectEvery),
 		pubsub.WithAppSpecificRpcInspector(h.quota.inspect),
 		pubsub.WithRawTracer(tracer{h: h}),
 		// A message published before the mesh has formed would otherwise reach nobody.
@@ -70,8 +71,8 @@ func (o ownTopics) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_SubO
 	return pubsub.FilterSubscriptions(subs, o.CanSubscribe), nil
 }
 
-// scoring punishes rejected messages, and misconduct in the blob exchange as conduct tells it. A neighbour that forwards one is at -10, at three it is left out of gossip, at
-// five it is not listened to; a minute of good conduct wipes that out. Delivery quotas are off: trainers publish and
+// scoring punishes rejected messages, and misconduct as conduct tells it. A neighbour that forwards one is at -10, at three
+// it is left out of gossip, at five it is not listened to; a minute of good conduct wipes that out. Delivery quotas are off: trainers publish and
 // forward nothing. Colocation is off: a home has many peers behind one address.
 func scoring(conduct func(peer.ID) float64) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	return &pubsub.PeerScoreParams{
@@ -87,9 +88,9 @@ func scoring(conduct func(peer.ID) float64) (*pubsub.PeerScoreParams, *pubsub.Pe
 			RetainScore:               10 * time.Minute,
 		}, &pubsub.PeerScoreThresholds{
 			SkipAtomicValidation: true,
-			GossipThreshold:      -50,
-			PublishThreshold:     -100,
-			GraylistThreshold:    -200,
+			GossipThreshold:      gossipBelow,
+			PublishThreshold:     publishBelow,
+			GraylistThreshold:    unheardBelow,
 		}
 }
 

@@ -15,6 +15,7 @@ import (
 type quota struct {
 	msgRate, byteRate float64
 	cut               counter
+	blame             func(from peer.ID, messages int) // for what was cut off
 
 	mu    sync.Mutex
 	peers map[peer.ID]*bucket
@@ -28,8 +29,8 @@ type bucket struct {
 
 const bucketSeconds = 2
 
-func newQuota(msgRate, byteRate int, log *slog.Logger) *quota {
-	return &quota{msgRate: float64(msgRate), byteRate: float64(byteRate), peers: map[peer.ID]*bucket{},
+func newQuota(msgRate, byteRate int, blame func(peer.ID, int), log *slog.Logger) *quota {
+	return &quota{msgRate: float64(msgRate), byteRate: float64(byteRate), blame: blame, peers: map[peer.ID]*bucket{},
 		cut: counter{log: log, what: "messages cut off: a neighbour exceeds its rate"}}
 }
 
@@ -38,7 +39,7 @@ func (q *quota) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	if len(rpc.Publish) == 0 {
 		return nil
 	}
-	keep := rpc.Publish[:0]
+	keep, sent := rpc.Publish[:0], len(rpc.Publish)
 	now := time.Now()
 	for _, m := range rpc.Publish {
 		if q.take(from, proto.Size(m), now) {
@@ -46,6 +47,9 @@ func (q *quota) inspect(from peer.ID, rpc *pubsub.RPC) error {
 		} else {
 			q.cut.add("neighbour", from)
 		}
+	}
+	if cut := sent - len(keep); cut > 0 {
+		q.blame(from, cut)
 	}
 	rpc.Publish = keep
 	return nil

@@ -21,6 +21,7 @@ type Stats struct {
 	BlobUp, BlobDown uint64 // bytes of pieces sent and received
 	Busy             uint64 // requests for pieces that were told to come back later
 	Shunned          int    // peers that are neither asked for blobs nor served any
+	Unheard          int    // neighbours to whose gossip nobody listens here
 
 	Reach     Reach  // how others reach this host, as far as it knows
 	Relayed   int    // peers connected now through a relay alone
@@ -43,7 +44,7 @@ type FetchStats struct {
 // Stats returns the host's counts.
 func (h *Host) Stats() Stats {
 	s := Stats{Cut: h.quota.cut.n.Load(), Dropped: h.dropped.n.Load(), Held: h.hold.size(),
-		BlobUp: h.blobs.sent.Load(), BlobDown: h.blobs.received.Load(), Busy: h.blobs.busy.Load(), Shunned: h.blobs.conduct.count()}
+		BlobUp: h.blobs.sent.Load(), BlobDown: h.blobs.received.Load(), Busy: h.blobs.busy.Load(), Shunned: h.blobs.conduct.count(), Unheard: h.standings.unheard()}
 	h.reachStats(&s)
 	s.Fetches = h.blobs.fetching()
 	h.mu.Lock()

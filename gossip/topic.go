@@ -40,12 +40,15 @@ const (
 	// Later: it cannot be judged yet, but soon may be: a reveal before the freeze, a commit before the open. The host
 	// holds it and asks again after each Recheck; after Config.HoldFor, or if too much is held, it counts as Ignore.
 	Later
+	// Stale: Ignore, but of a round so long over that nobody who keeps up sends it. The neighbour loses a little, since one
+	// that is behind may not know better.
+	Stale
 )
 
 // String returns the verdict's name.
 func (v Verdict) String() string {
-	if v >= Accept && v <= Later {
-		return [...]string{"accept", "ignore", "reject", "later"}[v]
+	if v >= Accept && v <= Stale {
+		return [...]string{"accept", "ignore", "reject", "later", "stale"}[v]
 	}
 	return "verdict " + strconv.Itoa(int(v))
 }
@@ -251,9 +254,10 @@ func (t *Topic) judge(ctx context.Context, src peer.ID, m *pubsub.Message) pubsu
 	case Reject:
 		t.h.cfg.Logger.Debug("message rejected", "topic", t.name, "from", from, "neighbour", src, "bytes", len(m.Data))
 		return pubsub.ValidationReject
-	default:
-		return pubsub.ValidationIgnore
+	case Stale:
+		t.h.blobs.conduct.stale(src, from)
 	}
+	return pubsub.ValidationIgnore
 }
 
 func (t *Topic) run(ctx context.Context, from protocol.PeerID, data []byte) (v Verdict) {

@@ -61,8 +61,9 @@ func NewValidator(spec *protocol.RunSpec, params int, view RoundView) (*Validato
 // Shards returns how many shard topics the run has.
 func (v *Validator) Shards() int { return v.spec.Codec.Shards(v.params) }
 
-// Commit judges a message of TopicCommit, a protocol.Signed[protocol.Commit]. One commit per peer and round passes.
-func (v *Validator) Commit(_ context.Context, _ protocol.PeerID, data []byte) Verdict {
+// Commit judges a message of TopicCommit, a protocol.Signed[protocol.Commit], which its author publishes. One commit per
+// peer and round passes.
+func (v *Validator) Commit(_ context.Context, from protocol.PeerID, data []byte) Verdict {
 	if len(data) > maxCommit {
 		return Reject
 	}
@@ -71,8 +72,8 @@ func (v *Validator) Commit(_ context.Context, _ protocol.PeerID, data []byte) Ve
 		return Reject
 	}
 	c := &s.Body
-	if c.Run != v.run || c.Steps < 1 || c.Steps > v.spec.Train.Steps {
-		return Reject
+	if c.Run != v.run || c.Peer != from || c.Steps < 1 || c.Steps > v.spec.Train.Steps {
+		return Reject // another's words, said again, are for nobody to forward
 	}
 	round, open, ok := v.view.Round()
 	if verdict, judge := v.timing(c.Round, round, ok); !judge {
@@ -103,20 +104,25 @@ func (v *Validator) timing(round, current uint32, opened bool) (verdict Verdict,
 		return Reject, false
 	case !opened && round == 0, opened && round == current+1:
 		return Later, false
+	case opened && v.over(round, current):
+		return Stale, false
 	case !opened, round != current:
 		return Ignore, false
 	}
 	return Accept, true
 }
 
-// Shard judges messages of ShardTopic(n), each a protocol.Reveal, against the commit and the Freeze.
+// over reports whether a round is so long over that nobody who keeps up sends anything to it.
+func (v *Validator) over(round, current uint32) bool { return round+1 < current } // both below 2^24
+
+// Shard judges messages of ShardTopic(n), each a protocol.Reveal that its author publishes, against the commit and the Freeze.
 func (v *Validator) Shard(n int) ValidateFunc {
-	return func(_ context.Context, _ protocol.PeerID, data []byte) Verdict { return v.reveal(n, data) }
+	return func(_ context.Context, from protocol.PeerID, data []byte) Verdict { return v.reveal(n, from, data) }
 }
 
-func (v *Validator) reveal(shard int, data []byte) Verdict {
+func (v *Validator) reveal(shard int, from protocol.PeerID, data []byte) Verdict {
 	r, err := protocol.DecodeReveal(data)
-	if err != nil || r.Run != v.run || int64(r.Shard) != int64(shard) {
+	if err != nil || r.Run != v.run || r.Peer != from || int64(r.Shard) != int64(shard) {
 		return Reject
 	}
 	round, _, ok := v.view.Round()
@@ -184,7 +190,11 @@ func (v *Validator) statement(data []byte, allowed func(protocol.Kind) bool) Ver
 	if st.Round >= v.spec.Train.Rounds {
 		return Reject
 	}
-	if round, _, ok := v.view.Round(); ok && st.Round < round || v.view.Known(s) {
+	round, _, ok := v.view.Round()
+	switch {
+	case ok && v.over(st.Round, round):
+		return Stale
+	case ok && st.Round < round, v.view.Known(s):
 		return Ignore // the same statement with other signatures would otherwise travel once per subset
 	}
 	if st.Kind == protocol.KindGenesis {

@@ -133,8 +133,8 @@ func (w *world) validator(t testing.TB) *Validator {
 	return v
 }
 
-func judge(f ValidateFunc, data []byte) Verdict {
-	return f(context.Background(), protocol.PeerID{}, data)
+func judge(f ValidateFunc, from protocol.PeerID, data []byte) Verdict {
+	return f(context.Background(), from, data)
 }
 
 func TestValidateCommit(t *testing.T) {
@@ -152,6 +152,8 @@ func TestValidateCommit(t *testing.T) {
 		{"next round", func(_ *world, c *protocol.Commit) { c.Round = 5 }, Later},
 		{"far round", func(_ *world, c *protocol.Commit) { c.Round = 6 }, Ignore},
 		{"past round", func(_ *world, c *protocol.Commit) { c.Round = 3 }, Ignore},
+		{"round long over", func(_ *world, c *protocol.Commit) { c.Round = 2 }, Stale},
+		{"published by another", func(*world, *protocol.Commit) {}, Reject},
 		{"round beyond the run", func(_ *world, c *protocol.Commit) { c.Round = 9 }, Reject},
 		{"other open", func(_ *world, c *protocol.Commit) { c.Open[0]++ }, Ignore},
 		{"not rostered", func(w *world, c *protocol.Commit) { c.Peer = w.alien.ID() }, Reject},
@@ -165,7 +167,11 @@ func TestValidateCommit(t *testing.T) {
 		c := w.commit.Body
 		tc.edit(w, &c)
 		signed := protocol.Sign(w.trainer, c)
-		if got := judge(w.validator(t).Commit, signed.Encode()); got != tc.want {
+		from := c.Peer
+		if tc.name == "published by another" {
+			from = w.other.ID()
+		}
+		if got := judge(w.validator(t).Commit, from, signed.Encode()); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
 	}
@@ -202,13 +208,19 @@ func TestValidateReveal(t *testing.T) {
 		}, Later},
 		{"next round", func(_ *world, r *protocol.Reveal) { r.Round = 5 }, Later},
 		{"past round", func(_ *world, r *protocol.Reveal) { r.Round = 3 }, Ignore},
+		{"round long over", func(_ *world, r *protocol.Reveal) { r.Round = 2 }, Stale},
+		{"published by another", func(*world, *protocol.Reveal) {}, Reject},
 		{"round beyond the run", func(_ *world, r *protocol.Reveal) { r.Round = 9 }, Reject},
 	} {
 		w := newWorld(t)
 		w.view.freeze = &w.frozen
 		w.view.commits[w.trainer.ID()] = &w.commit.Body
 		tc.edit(w, w.reveals[1])
-		if got := judge(w.validator(t).Shard(1), w.reveals[1].Encode()); got != tc.want {
+		from := w.reveals[1].Peer
+		if tc.name == "published by another" {
+			from = w.other.ID()
+		}
+		if got := judge(w.validator(t).Shard(1), from, w.reveals[1].Encode()); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
 	}
@@ -235,6 +247,9 @@ func TestValidateStatement(t *testing.T) {
 		{name: "of a past round", make: func(w *world) []byte {
 			return cosign(protocol.NewStatement(w.run, 3, protocol.Hash("x"), protocol.Open{}), quorum(w)...)
 		}, want: Ignore},
+		{name: "of a round long over", make: func(w *world) []byte {
+			return cosign(protocol.NewStatement(w.run, 2, protocol.Hash("x"), protocol.Open{}), quorum(w)...)
+		}, want: Stale},
 		{name: "of a round beyond the run", make: func(w *world) []byte {
 			return cosign(protocol.NewStatement(w.run, 9, protocol.Hash("x"), protocol.Open{}), quorum(w)...)
 		}, want: Reject},
@@ -308,7 +323,7 @@ func TestValidateStatement(t *testing.T) {
 		if tc.cert {
 			f = v.Cert
 		}
-		if got := judge(f, data); got != tc.want {
+		if got := judge(f, w.alien.ID(), data); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}
 	}
@@ -347,7 +362,7 @@ func FuzzValidate(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0x81}, 1000))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for name, judged := range map[string]ValidateFunc{"commit": before.Commit, "shard": after.Shard(0), "control": before.Control, "cert": before.Cert} {
-			if v := judge(judged, data); v == Accept && !good[string(data)] {
+			if v := judge(judged, w.trainer.ID(), data); v == Accept && !good[string(data)] {
 				t.Fatalf("%s accepts %x", name, data)
 			}
 		}
@@ -357,7 +372,7 @@ func FuzzValidate(f *testing.F) {
 func TestValidatorRejectsOversize(t *testing.T) {
 	v := newWorld(t).validator(t)
 	for name, f := range map[string]ValidateFunc{"commit": v.Commit, "shard": v.Shard(0), "control": v.Control, "cert": v.Cert} {
-		if got := judge(f, make([]byte, protocol.MaxMessage+1)); got != Reject {
+		if got := judge(f, protocol.PeerID{}, make([]byte, protocol.MaxMessage+1)); got != Reject {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	G "gorgonia.org/gorgonia"
 )
 
-// env is what the operations of one graph share: the engine that computes, a salt for hashes (see build), and the passes
+// env is what the operations of one graph share: the device that computes, a salt for hashes (see build), and the passes
 // in which a batch is computed.
 type env struct {
-	*exact.Engine
+	exact.Kernels
 	salt int
 	run  *passes // nil: there is one
 }
@@ -44,7 +44,7 @@ func (e env) keep(n int) []float32 {
 	if e.run != nil {
 		e.run.kept += n
 	}
-	return exact.Floats(n)
+	return e.Floats(n)
 }
 
 // op returns the frame of an op without operands.
@@ -59,7 +59,7 @@ func (e env) leftover(kind, name string, after, out arg, memory []float32) *op {
 	o.args, o.out, o.memory = []arg{after}, out, memory
 	o.part = func(out []float32, _ []G.Value, rows Range) {
 		if from := memory[rows.Lo*o.out.width():]; &out[0] != &from[0] {
-			copy(out, from)
+			e.Copy(out, from[:len(out)])
 		}
 	}
 	o.run = func(out []float32, in []G.Value) { o.part(out, in, Range{0, o.out.shape.TotalSize() / o.out.width()}) }

@@ -1,10 +1,6 @@
 package models
 
-import (
-	"slices"
-
-	"drystone/internal/exact"
-)
+import "slices"
 
 // Range is the half-open interval [Lo, Hi) of theta.
 type Range struct{ Lo, Hi int }
@@ -19,14 +15,15 @@ func (r Range) meet(s Range) Range { return Range{max(r.Lo, s.Lo), min(r.Hi, s.H
 type gradient struct {
 	trained []Range
 	memory  []float32
+	floats  func(n int) []float32 // the device's memory
 }
 
-func newGradient(trained []Range) *gradient {
+func newGradient(trained []Range, floats func(n int) []float32) *gradient {
 	total := 0
 	for _, r := range trained {
 		total += r.Len()
 	}
-	return &gradient{trained, exact.Floats(total)}
+	return &gradient{trained, floats(total), floats}
 }
 
 // part is the gradient of some rows of a weight. A vector has rows of one element.
@@ -69,7 +66,7 @@ func (g *gradient) of(offset, rows, cols int) (parts []part, cuts []cut) {
 	for i, r := range edges {
 		row := r.Lo / cols
 		if row != last {
-			parts = append(parts, part{Range{row, row + 1}, make([]float32, cols)})
+			parts = append(parts, part{Range{row, row + 1}, g.floats(cols)})
 			last = row
 		}
 		src := parts[len(parts)-1].memory[r.Lo-row*cols:][:r.Len()]

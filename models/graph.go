@@ -54,7 +54,7 @@ const salts = 8
 
 // build makes the graph of spec for passes of batch sequences of Context tokens, or examples, each. grad is for forTrain. The caller
 // holds graphMu.
-func build(eng *exact.Engine, spec protocol.ModelSpec, batch int, run *passes, p purpose, table ropeTable, grad *gradient) (*graph, error) {
+func build(eng exact.Kernels, spec protocol.ModelSpec, batch int, run *passes, p purpose, table ropeTable, grad *gradient) (*graph, error) {
 	var err error
 	for salt := range salts {
 		run.kept = 0

@@ -14,7 +14,7 @@ import (
 
 // TestMissingSumIsRefused: apply cannot see a merge of a node that Grad itself adds, the count of sums can.
 func TestMissingSumIsRefused(t *testing.T) {
-	g, err := assemble(env{Engine: engine(t, 1, "ref")}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
+	g, err := assemble(env{Kernels: engine(t, 1, "ref")}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestMissingSumIsRefused(t *testing.T) {
 
 // TestMergedNodesAreRefused: two ops with one hash would become one node.
 func TestMergedNodesAreRefused(t *testing.T) {
-	e := env{Engine: engine(t, 1, "ref")}
+	e := env{Kernels: engine(t, 1, "ref")}
 	g := G.NewGraph()
 	x := matrix(4, 6).node(g, "x")
 	if _, err := apply(e.swiglu("a", 4, 3), x); err != nil {
@@ -97,7 +97,7 @@ func TestHashesAreUnique(t *testing.T) {
 func TestSaltChangesEveryHash(t *testing.T) {
 	eng := engine(t, 1, "ref")
 	hashes := func(salt int) map[uint32]bool {
-		g, err := assemble(env{Engine: eng, salt: salt}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
+		g, err := assemble(env{Kernels: eng, salt: salt}, specs["tied"], 1, forTrain, ropeTable{}, wholeGradient(t, specs["tied"]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ type wrongShape struct{ *op }
 func (wrongShape) InferShape(...G.DimSizer) (tensor.Shape, error) { return tensor.Shape{3, 8}, nil }
 
 func TestWrongShapesAreRefused(t *testing.T) {
-	e := env{Engine: engine(t, 1, "ref")}
+	e := env{Kernels: engine(t, 1, "ref")}
 	newGraph := func() (*graph, *G.Node) {
 		g := &graph{ExprGraph: G.NewGraph()}
 		return g, matrix(4, 6).node(g.ExprGraph, "x")

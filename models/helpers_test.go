@@ -55,7 +55,7 @@ func wholeGradient(t testing.TB, spec protocol.ModelSpec) *gradient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newGradient([]Range{{0, total}})
+	return newGradient([]Range{{0, total}}, exact.Floats)
 }
 
 // text returns n tokens and n targets below vocab.

@@ -23,14 +23,19 @@ type Inputs struct {
 
 // NewInputs returns an empty batch for spec.
 func NewInputs(spec protocol.ModelSpec, batch int) Inputs {
+	return newInputs(spec, batch, func(n int) []float32 { return make([]float32, n) }, func(n int) []int32 { return make([]int32, n) })
+}
+
+// newInputs returns an empty batch in memory that floats and ints give.
+func newInputs(spec protocol.ModelSpec, batch int, floats func(int) []float32, ints func(int) []int32) Inputs {
 	var in Inputs
 	switch {
 	case !spec.OnExamples():
-		in.Tokens, in.Targets = make([]int32, batch*spec.Context), make([]int32, batch*spec.Context)
+		in.Tokens, in.Targets = ints(batch*spec.Context), ints(batch*spec.Context)
 	case spec.Loss == "squared-error":
-		in.Features, in.Values = make([]float32, batch*spec.Features()), make([]float32, batch*spec.Outputs)
+		in.Features, in.Values = floats(batch*spec.Features()), floats(batch*spec.Outputs)
 	default:
-		in.Features, in.Targets = make([]float32, batch*spec.Features()), make([]int32, batch)
+		in.Features, in.Targets = floats(batch*spec.Features()), ints(batch)
 	}
 	return in
 }
@@ -122,9 +127,12 @@ func (m *Model) Outputs(features []float32) ([]float32, error) {
 	if err := checkFloats("features", features, len(features)); err != nil {
 		return nil, err
 	}
+	if err := m.eng.Wait(); err != nil {
+		return nil, err
+	}
 	copy(m.single.in.Features, features)
 	clear(m.single.in.Features[len(features):]) // rows do not see one another
-	if err := m.single.machine.RunAll(); err != nil {
+	if err := m.single.machine.finish(); err != nil {
 		return nil, err
 	}
 	return m.single.logits[:len(features)/width*m.spec.Outputs], nil

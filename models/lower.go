@@ -131,7 +131,7 @@ func (l *lowering) copy(name string, dst []float32, from *value, first int, fina
 	o := l.op("copy", name)
 	o.args, o.out, o.final = []arg{from.arg}, vector(len(dst)), final
 	at := first * from.width()
-	o.run = func(y []float32, in []G.Value) { copy(y, f32(in[0])[at:]) }
+	o.run = func(y []float32, in []G.Value) { l.Copy(y, f32(in[0])[at:]) }
 	l.code = append(l.code, &instr{op: o, out: &value{arg: o.out, memory: dst}, in: []*value{from}})
 }
 

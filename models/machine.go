@@ -3,6 +3,8 @@ package models
 import (
 	"fmt"
 
+	"drystone/internal/exact"
+
 	G "gorgonia.org/gorgonia"
 )
 
@@ -12,6 +14,7 @@ import (
 type machine struct {
 	steps  []step
 	run    *passes
+	device exact.Kernels
 	floats int // elements of planned memory
 }
 
@@ -49,6 +52,14 @@ func (m *machine) RunAll() (err error) {
 	return nil
 }
 
+// finish runs every step and waits for the results.
+func (m *machine) finish() error {
+	if err := m.RunAll(); err != nil {
+		return err
+	}
+	return m.device.Wait()
+}
+
 // Reset does nothing: every run overwrites all it reads.
 func (m *machine) Reset() {}
 
@@ -69,7 +80,7 @@ func compile(e env, g *graph, fixed map[*G.Node]any, again bool) (*machine, erro
 	if again {
 		code = recompute(code, g.layers)
 	}
-	m := &machine{run: e.run, floats: plan(code)}
+	m := &machine{run: e.run, device: e.Kernels, floats: plan(code, e.Floats)}
 	for _, c := range code {
 		s := step{op: c.op, out: c.out.value(c.out.memory), rows: c.rows}
 		for k, v := range c.in {

@@ -150,7 +150,7 @@ func TestStaleMemoryIsIgnored(t *testing.T) {
 }
 
 func TestPanicBecomesError(t *testing.T) {
-	e := env{Engine: engine(t, 2, "ref")}
+	e := env{Kernels: engine(t, 2, "ref")}
 	o := e.op("boom", "x")
 	o.args, o.out = []arg{vector(3)}, vector(3)
 	for name, run := range map[string]func([]float32, []G.Value){
@@ -229,7 +229,7 @@ func TestSumsAreFused(t *testing.T) {
 // TestLiveOperandIsNotOverwritten: an op that could take its operand's memory gets its own while another op still reads
 // that operand, and takes it otherwise.
 func TestLiveOperandIsNotOverwritten(t *testing.T) {
-	e := env{Engine: engine(t, 1, "ref")}
+	e := env{Kernels: engine(t, 1, "ref")}
 	double := func(name string) *op {
 		o := e.op("double", name)
 		o.args, o.out, o.overwrites = []arg{vector(2)}, vector(2), 0

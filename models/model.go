@@ -28,7 +28,7 @@ type Model struct {
 	spec  protocol.ModelSpec
 	batch int
 	opts  Options // resolved
-	eng   *exact.Engine
+	eng   exact.Kernels
 	table ropeTable
 
 	theta  []float32
@@ -40,7 +40,7 @@ type Model struct {
 
 // New plans the training step of spec for batch sequences of spec.Context tokens, or batch examples. Params is all zeros: copy a theta
 // into it, as from Init. Memory is 4 bytes per parameter and 4 per trained one, plus the activations.
-func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*Model, error) {
+func New(spec protocol.ModelSpec, eng exact.Kernels, batch int, opts Options) (*Model, error) {
 	_, total, err := Layout(spec)
 	if err != nil {
 		return nil, err
@@ -58,9 +58,14 @@ func New(spec protocol.ModelSpec, eng *exact.Engine, batch int, opts Options) (*
 	if n := f.activations(spec, opts.MicroBatch, opts.Recompute); n > maxActivations {
 		return nil, fmt.Errorf("models: %d sequences or examples at once need %d elements of working memory: want at most %d", opts.MicroBatch, n, maxActivations)
 	}
-	m := &Model{
-		spec: spec, batch: batch, opts: opts, eng: eng, table: f.tables(spec),
-		theta: exact.Floats(total), grad: newGradient(opts.Trained),
+	m := &Model{spec: spec, batch: batch, opts: opts, eng: eng}
+	err = exact.Attempt(func() error {
+		m.table = f.tables(spec).on(eng)
+		m.theta, m.grad = eng.Floats(total), newGradient(opts.Trained, eng.Floats)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	m.train, err = m.program(opts.MicroBatch, forTrain)
 	return m, err
@@ -139,9 +144,12 @@ func (m *Model) Logits(tokens []int32) ([]float32, error) {
 	if err := checkIDs(tokens, n, m.spec.Vocab); err != nil {
 		return nil, err
 	}
+	if err := m.eng.Wait(); err != nil {
+		return nil, err
+	}
 	copy(m.single.in.Tokens, tokens)
 	clear(m.single.in.Tokens[n:]) // attention is causal: what follows cannot change what is returned
-	if err := m.single.machine.RunAll(); err != nil {
+	if err := m.single.machine.finish(); err != nil {
 		return nil, err
 	}
 	return m.single.logits[:n*m.spec.Vocab], nil
@@ -157,10 +165,18 @@ type program struct {
 }
 
 // program plans passes of batch sequences or examples each.
-func (m *Model) program(batch int, p purpose) (*program, error) {
+func (m *Model) program(batch int, p purpose) (prog *program, err error) {
 	graphMu.Lock()
 	defer graphMu.Unlock()
-	prog := &program{in: NewInputs(m.spec, batch), run: passes{of: 1}}
+	err = exact.Attempt(func() error {
+		prog, err = m.plan(batch, p)
+		return err
+	})
+	return prog, err
+}
+
+func (m *Model) plan(batch int, p purpose) (*program, error) {
+	prog := &program{in: newInputs(m.spec, batch, m.eng.Floats, m.eng.Ints), run: passes{of: 1}}
 	if p != forLogits {
 		prog.run.of = m.batch / batch
 	}
@@ -170,17 +186,17 @@ func (m *Model) program(batch int, p purpose) (*program, error) {
 	}
 	fixed := prog.in.bind(g)
 	if p == forLogits {
-		prog.logits = make([]float32, g.logits.Shape().TotalSize())
+		prog.logits = m.eng.Floats(g.logits.Shape().TotalSize())
 		fixed[g.logits] = prog.logits
 	} else {
-		prog.loss = make([]float32, 1)
+		prog.loss = m.eng.Floats(1)
 		fixed[g.loss] = prog.loss
 	}
 	for _, w := range g.weights {
 		end := w.offset + w.arg.shape.TotalSize()
 		fixed[w.node] = m.theta[w.offset:end:end]
 	}
-	prog.machine, err = compile(env{Engine: m.eng, run: &prog.run}, g, fixed, m.opts.Recompute && p == forTrain)
+	prog.machine, err = compile(env{Kernels: m.eng, run: &prog.run}, g, fixed, m.opts.Recompute && p == forTrain)
 	return prog, err
 }
 
@@ -189,10 +205,16 @@ func (p *program) lossOf(in Inputs, spec *protocol.ModelSpec) (float32, error) {
 		return 0, err
 	}
 	for p.run.at = 0; p.run.at < p.run.of; p.run.at++ {
+		if err := p.machine.device.Wait(); err != nil { // the pass before reads its inputs
+			return 0, err
+		}
 		p.in.fill(in, p.run.at)
 		if err := p.machine.RunAll(); err != nil {
 			return 0, err
 		}
+	}
+	if err := p.machine.device.Wait(); err != nil {
+		return 0, err
 	}
 	loss := p.loss[0]
 	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {

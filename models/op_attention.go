@@ -1,6 +1,10 @@
 package models
 
-import G "gorgonia.org/gorgonia"
+import (
+	"drystone/internal/exact"
+
+	G "gorgonia.org/gorgonia"
+)
 
 // heads is the geometry of attention over batch sequences of seq tokens each. Rows are tokens: rows = batch*seq.
 type heads struct {
@@ -25,6 +29,14 @@ func (h heads) split(p []float32) (q, k, v []float32) {
 // ropeTable holds cos and sin of every position and frequency, each (seq, hd/2).
 type ropeTable struct{ cos, sin []float32 }
 
+// on returns the table in the memory of a device.
+func (t ropeTable) on(k exact.Kernels) ropeTable {
+	out := ropeTable{k.Floats(len(t.cos)), k.Floats(len(t.sin))}
+	copy(out.cos, t.cos)
+	copy(out.sin, t.sin)
+	return out
+}
+
 // rope rotates q and k of a packed matrix by their positions and leaves v (Su et al. 2021, with the pairing of Hugging
 // Face's Llama: element i with element i + hd/2). It takes its input's memory where it may. The inverse rotation is the
 // derivative.
@@ -38,7 +50,7 @@ func (e env) rope(name string, h heads, table ropeTable, inverse bool) *op {
 		e.Rope(q, xq, table.cos, table.sin, h.batch, h.seq, h.query, h.hd, inverse)
 		e.Rope(k, xk, table.cos, table.sin, h.batch, h.seq, h.kv, h.hd, inverse)
 		if &xv[0] != &v[0] {
-			copy(v, xv)
+			e.Copy(v, xv)
 		}
 	}
 	if inverse {

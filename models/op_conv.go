@@ -31,7 +31,7 @@ func (e env) im2col(name string, s exact.ConvShape) *op {
 // leaves it, images (Batch, OutH*OutW*Channels). The forward op keeps which elements these were for its derivative.
 func (e env) maxPool(name string, s exact.ConvShape) *op {
 	x, y := matrix(s.Batch*s.Height*s.Width, s.Channels), matrix(s.Batch, s.OutH()*s.OutW()*s.Channels)
-	index := make([]int32, y.shape.TotalSize())
+	index := e.Ints(y.shape.TotalSize())
 	if e.run != nil {
 		e.run.kept += len(index)
 	}

@@ -79,7 +79,7 @@ func (h *head) mean(name string) *op {
 	if h.dx {
 		o.args[0] = matrix(h.rows, h.dim)
 	}
-	o.run = func(loss []float32, _ []G.Value) { loss[0] = h.Sum(h.losses) / float32(len(h.losses)) }
+	o.run = func(loss []float32, _ []G.Value) { h.Mean(loss, h.losses) }
 	o.wrt = []bool{true}
 	o.diff = func(in G.Nodes, _, _ *G.Node) (G.Nodes, error) { return G.Nodes{in[0]}, nil }
 	return o

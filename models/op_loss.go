@@ -13,7 +13,7 @@ func (e env) crossEntropy(name string, rows, vocab int) *op {
 	o.args, o.out = []arg{matrix(rows, vocab), tokens(rows)}, scalar()
 	o.run = func(loss []float32, v []G.Value) {
 		e.CrossEntropyPart(f32(v[0]), i32(v[1]), rows, vocab, len(losses), losses[e.run.index()*rows:], dlogits)
-		loss[0] = e.Sum(losses) / float32(len(losses))
+		e.Mean(loss, losses)
 	}
 	o.wrt = []bool{true, false}
 	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {
@@ -34,7 +34,7 @@ func (e env) squaredError(name string, rows, dim int) *op {
 	o.args, o.out = []arg{matrix(rows, dim), matrix(rows, dim)}, scalar()
 	o.run = func(loss []float32, v []G.Value) {
 		e.SquaredError(f32(v[0]), f32(v[1]), rows, dim, losses[e.run.index()*rows:], dpred, len(losses))
-		loss[0] = e.Sum(losses) / float32(len(losses))
+		e.Mean(loss, losses)
 	}
 	o.wrt = []bool{true, false}
 	o.diff = func(_ G.Nodes, loss, _ *G.Node) (G.Nodes, error) {

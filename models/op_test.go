@@ -88,7 +88,7 @@ func TestOps(t *testing.T) {
 	for name, tc := range tests {
 		for _, path := range exact.Paths() {
 			t.Run(name+"/"+path, func(t *testing.T) {
-				e := env{Engine: engine(t, 2, path)}
+				e := env{Kernels: engine(t, 2, path)}
 				checkOp(t, e, tc.op(e), tc.ids, tc.ref)
 			})
 		}

@@ -202,7 +202,7 @@ func TestPartsOfAGradient(t *testing.T) {
 		if len(opts.Trained) == 0 {
 			return
 		}
-		g := newGradient(opts.Trained)
+		g := newGradient(opts.Trained, exact.Floats)
 		parts, cuts := g.of(offset, rows, cols)
 		seen := make(map[int]bool)
 		for _, p := range parts {

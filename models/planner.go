@@ -3,8 +3,6 @@ package models
 import (
 	"cmp"
 	"slices"
-
-	"drystone/internal/exact"
 )
 
 // buffer is a part of the arena. Values of which one overwrites the other share it.
@@ -17,10 +15,10 @@ type buffer struct {
 // arenaAlign is the elements of a cache line: buffers begin at one.
 const arenaAlign = 16
 
-// plan gives every value that has no memory its place in one arena, and returns the arena's elements. Two values share
+// plan gives every value that has no memory its place in one arena, which floats gives, and returns the arena's elements. Two values share
 // memory exactly if no instruction needs both. The largest come first, each at the lowest place that is free for as long
 // as it lives (Pisarchyk and Lee, 2020, "greedy by size").
-func plan(code []*instr) int {
+func plan(code []*instr, floats func(n int) []float32) int {
 	var all []*buffer
 	lastRead := lastReads(code)
 	for i, c := range code {
@@ -29,7 +27,7 @@ func plan(code []*instr) int {
 		}
 	}
 	size := layOut(all)
-	arena := exact.Floats(size)
+	arena := floats(size)
 	for _, c := range code {
 		if b := c.out.buffer; b != nil {
 			c.out.memory = arena[b.at : b.at+b.size : b.at+b.size]

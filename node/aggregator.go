@@ -21,17 +21,19 @@ import (
 // ledger.
 type Aggregator struct {
 	member
-	bls     verify.BLSKey
-	replica *replica.Replica
-	tlog    *verify.Log
-	index   *logIndex
-	reveals *reveals
-	bank    *bank         // nil but for the founder
-	heard   atomic.Uint64 // bytes of reveals that gossip brought
+	bls      verify.BLSKey
+	replica  *replica.Replica
+	tlog     *verify.Log
+	index    *logIndex
+	reveals  *reveals
+	promises *replica.Promises
+	bank     *bank         // nil but for the founder
+	heard    atomic.Uint64 // bytes of reveals that gossip brought
 
 	theta0, outer0 protocol.Digest
 	control, cert  *gossip.Topic
 	hearing        *hearing
+	refund         *refund
 	ready          chan struct{} // closed when replica is set
 	timings        timings
 	duties         tally         // that ended, and their seconds
@@ -47,13 +49,11 @@ type Aggregator struct {
 
 	observers observers
 
-	mu       sync.Mutex
-	busy     map[string]bool              // duties under way, by key
-	done     map[string]time.Time         // duties done that the state machine still names, by key
-	receipts map[uint32][]protocol.Digest // given, by round, until the round is certified
-	since    time.Time                    // this process's own clock at the newest final statement, at least at the start
-	few      *int                         // contributors of the newest round, if too few; nil otherwise
-	paid     uint64                       // last epoch known to stand on the chain; ledger host only
+	mu    sync.Mutex
+	busy  map[string]bool      // duties under way, by key
+	done  map[string]time.Time // duties done that the state machine still names, by key
+	since time.Time            // this process's own clock at the newest final statement, at least at the start
+	paid  uint64               // last epoch known to stand on the chain; ledger host only
 }
 
 // OpenAggregator starts an aggregator of the run that the link names. The founder passes the spec, and the dataset is in
@@ -62,7 +62,7 @@ type Aggregator struct {
 func OpenAggregator(ctx context.Context, cfg Config, link gossip.Link, spec *protocol.RunSpec) (*Aggregator, error) {
 	a := &Aggregator{
 		ready: make(chan struct{}), lacking: make(chan struct{}, 1), finished: make(chan struct{}), failed: make(chan struct{}), busy: map[string]bool{}, done: map[string]time.Time{},
-		receipts: map[uint32][]protocol.Digest{}, since: time.Now(),
+		since: time.Now(), refund: newRefund(),
 	}
 	if err := a.start(ctx, cfg, link, spec); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -88,6 +88,9 @@ func (a *Aggregator) start(ctx context.Context, cfg Config, link gossip.Link, sp
 		return err
 	}
 	a.reveals = newReveals(a.path("reveals"))
+	if a.promises, err = replica.OpenPromises(a.path("promises"), a.history.rounds()); err != nil {
+		return err
+	}
 	if err := a.loadData(ctx, a.founderFirst); err != nil {
 		return err
 	}
@@ -151,6 +154,7 @@ func (a *Aggregator) takePart() error {
 	deployment := deploymentOf(a.run, genesis.Ledger)
 	if s := a.history.newestOpen(); s != nil {
 		a.timings.begin(s.Statement.Round + 1)
+		a.sayIfFew(&s.Statement)
 	}
 	a.stayConnected()
 	v, err := gossip.NewValidator(a.spec, a.params, roundView{a.history, a.params, a.commitOf})
@@ -184,6 +188,7 @@ func (a *Aggregator) takePart() error {
 	a.serveObserve()
 	a.serveOpenings()
 	a.serveLeaves()
+	a.serveOver()
 	consume()
 	a.spawn(func(ctx context.Context) {
 		// Every aggregator offers the Genesis as the log's first record; one is taken.
@@ -194,6 +199,7 @@ func (a *Aggregator) takePart() error {
 	})
 	a.spawn(a.work)
 	a.spawn(a.observe)
+	a.spawn(a.declareOver)
 	a.spawn(a.completeLog)
 	a.spawn(func(ctx context.Context) {
 		select {
@@ -260,7 +266,7 @@ func (a *Aggregator) noteStatement(s *protocol.SignedStatement) {
 	defer a.mu.Unlock()
 	a.since = time.Now()
 	if s.Statement.Kind == protocol.KindCertificate {
-		delete(a.receipts, s.Statement.Round)
+		a.promises.Certified(s.Statement.Round)
 	}
 }
 
@@ -379,6 +385,9 @@ func (a *Aggregator) shut() error {
 	errs = append(errs, a.member.close())
 	if a.tlog != nil {
 		errs = append(errs, a.tlog.Close())
+	}
+	if a.promises != nil {
+		errs = append(errs, a.promises.Close())
 	}
 	if a.bank != nil {
 		errs = append(errs, a.bank.close())

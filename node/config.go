@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"drystone/gossip"
+	"drystone/internal/exact"
 	"drystone/internal/gpu"
 	"drystone/protocol"
 	"drystone/trainer"
@@ -26,12 +27,16 @@ type Config struct {
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
 	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
+	// OpenCard, if not nil, opens the card that steps of the own device run on. If it cannot be opened or fails, AwaitCard
+	// says whether to sit rounds out until it can, or to go on on the processor.
+	OpenCard  func() (exact.Kernels, error)
+	AwaitCard bool
 	// Pace, if not nil, is called before every step of training and of a check, and holds it up until it returns. Its error
 	// should be that of its context.
 	Pace func(context.Context) error
 	// Cards, if not nil, reads the machine's cards for metrics, also while another call runs.
 	Cards func() ([]gpu.Card, error)
-	// Device, if not nil, is shared with other roles of this process and stays open; Threads and Pace are then unused.
+	// Device, if not nil, is shared with other roles of this process and stays open; Threads, OpenCard and Pace are then unused.
 	Device *trainer.Device
 	// Data is the dataset, which the founder alone brings along; the others fetch it.
 	Data []byte
@@ -117,6 +122,7 @@ const (
 	EventConvicted EventKind = "convicted" // a contribution is refuted
 	EventSettled   EventKind = "settled"   // an epoch's payouts are signed
 	EventPaid      EventKind = "paid"      // an epoch's payouts stand on the chain
+	EventRefunded  EventKind = "refunded"  // what the run did not earn is back at the sponsor's
 	EventCaughtUp  EventKind = "caught up" // an aggregator that was away has what it missed of the transparency log
 	EventCouncil   EventKind = "council"   // the aggregators changed, or the contract is handed over to the new set
 	EventEnd       EventKind = "end"       // the founder stopped the run

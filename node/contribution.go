@@ -216,7 +216,11 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		return err
 	}
 	st := protocol.NewStatement(a.run, d.Round, d.Prev, body)
-	return a.propose(ctx, aggregate.CosignRecord(st, a.cosign(&st)))
+	sig, err := a.promised(&st)
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, aggregate.CosignRecord(st, sig))
 }
 
 // outer reads the outer state, whose length the optimiser and the way down set.

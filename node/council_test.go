@@ -53,6 +53,7 @@ func TestCouncilChangesAndRunStops(t *testing.T) {
 	if n, err := host.bank.settled(ctx); err != nil || n != v.Settled {
 		t.Errorf("epoch %d stands on the chain: %v", n, err)
 	}
+	wantRefunded(t, ctx, host, v.LastSettled.Settlement.Total.Big())
 	for i, tr := range l.Trainers {
 		<-tr.Finished()
 		if err := tr.Err(); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,8 +44,13 @@ func (a *Aggregator) work(ctx context.Context) {
 		}
 		if phase == aggregate.PhaseFinished && (a.bank == nil || a.onChain(latest)) {
 			a.finishOnce.Do(func() {
-				a.emit(Event{Kind: EventFinished, Round: a.view().Total, Text: "the run is finished"})
-				close(a.finished)
+				a.spawn(func(ctx context.Context) {
+					if a.awaitRefund(ctx); ctx.Err() != nil {
+						return
+					}
+					a.emit(Event{Kind: EventFinished, Round: a.view().Total, Text: "the run is finished"})
+					close(a.finished)
+				})
 			})
 		}
 		select {
@@ -146,8 +150,9 @@ func (a *Aggregator) do(ctx context.Context, d aggregate.Duty) error {
 func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
 	s := d.Statement
 	a.mu.Lock()
-	since, receipts := a.since, slices.Clone(a.receipts[s.Round])
+	since := a.since
 	a.mu.Unlock()
+	receipts := a.promises.Receipts(s.Round)
 	var refused error
 	a.replica.Read(func(m *aggregate.Machine) { refused = m.MaySign(&s, time.Now(), since, receipts) })
 	if refused != nil {
@@ -158,7 +163,11 @@ func (a *Aggregator) sign(ctx context.Context, d aggregate.DutySign) error {
 			return err
 		}
 	}
-	return a.propose(ctx, aggregate.CosignRecord(s, a.cosign(&s)))
+	sig, err := a.promised(&s)
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, aggregate.CosignRecord(s, sig))
 }
 
 func (a *Aggregator) draw(ctx context.Context, d aggregate.DutyDraw) error {
@@ -181,7 +190,11 @@ func (a *Aggregator) settle(ctx context.Context, d aggregate.DutySettle) error {
 	if err != nil {
 		return err
 	}
-	sig, err := chain.Sign(chain.SettlementDigest(dep.ChainID, dep.Distributor, settlementStatement(s)), key)
+	digest := chain.SettlementDigest(dep.ChainID, dep.Distributor, settlementStatement(s))
+	if err := a.promise(aggregate.NumberedPromise(aggregate.PromiseSettlement, d.Epoch, protocol.Digest(digest))); err != nil {
+		return err
+	}
+	sig, err := chain.Sign(digest, key)
 	if err != nil {
 		return err
 	}
@@ -196,6 +209,9 @@ func (a *Aggregator) checkpoint(ctx context.Context, d aggregate.DutyCheckpoint)
 	}
 	if root != d.Root {
 		return fmt.Errorf("the log on this disk has root %s at size %d, the group's is %s", root.Short(), d.Size, d.Root.Short())
+	}
+	if err := a.promise(aggregate.NumberedPromise(aggregate.PromiseCheckpoint, d.Size, d.Root)); err != nil {
+		return err
 	}
 	note, err := verify.SignCheckpoint(a.cfg.Key, a.run, d.Size, d.Root)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // Where some peers train a part, the shard that the fewest train counts.
 func TestFewOfAShard(t *testing.T) {
 	spec := TinySpec(1, 3, 4)
-	a := &Aggregator{member: member{spec: &spec, params: 4 * spec.Codec.ShardParams}}
+	a := &member{spec: &spec, params: 4 * spec.Codec.ShardParams}
 	open := protocol.Open{Roster: make([]protocol.PeerID, 6), Capacity: []uint32{0, 0, 1, 1, 1, 2}}
 	for round, want := range []int{3, 3, 3, 3} { // two train everything; five shares on four shards leave each at least one
 		if got := a.contributors(&open, uint32(round)); got != want {
@@ -39,7 +39,7 @@ func TestCapacityAdmits(t *testing.T) {
 // Too few contributors are announced when it begins and when their number changes, not in every round.
 func TestSayIfFew(t *testing.T) {
 	rec := &recorder{}
-	a := &Aggregator{}
+	a := &member{}
 	a.cfg.OnEvent = rec.event
 	var want []uint64
 	for round, c := range []struct {

@@ -38,6 +38,7 @@ type member struct {
 
 	events sync.Mutex // serialises OnEvent
 	told   tally      // events by kind
+	few    fewSaid
 
 	ctx    context.Context // ended by close
 	cancel context.CancelFunc

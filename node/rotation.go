@@ -46,7 +46,11 @@ func (a *Aggregator) rotate(ctx context.Context, d aggregate.DutyRotate) error {
 	if err != nil {
 		return err
 	}
-	sig, err := chain.Sign(chain.RotationDigest(dep.ChainID, dep.Distributor, rotationStatement(d.Rotation)), key)
+	digest := chain.RotationDigest(dep.ChainID, dep.Distributor, rotationStatement(d.Rotation))
+	if err := a.promise(aggregate.NumberedPromise(aggregate.PromiseRotation, d.Rotation.Sequence, protocol.Digest(digest))); err != nil {
+		return err
+	}
+	sig, err := chain.Sign(digest, key)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 	callProof      = "proof"      // aggregator: a proofRequest; a proof file
 	callAccount    = "account"    // aggregator: an account (20 bytes); an Account as JSON
 	callChain      = "chain"      // ledger host: one JSON-RPC request; its response
+	callOver       = "over"       // ledger host: an aggregator's declaration that no epoch follows; a declared
 	callClaim      = "claim"      // ledger host: an account (20 bytes); a Claim as JSON
 )
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
-	"slices"
 	"time"
 
 	"drystone/aggregate"
@@ -88,11 +87,9 @@ func (a *Aggregator) takeCommit(ctx context.Context, _ protocol.PeerID, req []by
 	if err := a.counted(ctx, &c); err != nil {
 		return nil, err
 	}
-	a.mu.Lock()
-	if d := c.Digest(); !slices.Contains(a.receipts[c.Body.Round], d) {
-		a.receipts[c.Body.Round] = append(a.receipts[c.Body.Round], d)
+	if err := a.promise(aggregate.ReceiptPromise(c.Body.Round, c.Digest())); err != nil {
+		return nil, logged(err)
 	}
-	a.mu.Unlock()
 	r := protocol.Sign(a.cfg.Key, protocol.Receipt{Run: a.run, Round: c.Body.Round, Commit: c.Digest(), Aggregator: a.cfg.Key.ID()})
 	return r.Encode(), nil
 }

@@ -24,6 +24,8 @@ type Status struct {
 	Up      []protocol.PeerID `json:"aggregators_up"`   // itself, and those that it is connected to
 	View    aggregate.View    `json:"state"`
 	Network Network           `json:"network"`
+	// Returned says that the run is over and what it did not earn is back at the sponsor's, as far as the teller has heard.
+	Returned bool `json:"rest_returned"`
 }
 
 // PeerState is where a peer is in the newest round.
@@ -36,7 +38,7 @@ type PeerState struct {
 }
 
 func (a *Aggregator) status() ([]byte, error) {
-	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, Teller: a.cfg.Key.ID(), View: a.view(), Network: a.network()}
+	s := Status{Run: a.run, Name: a.spec.Name, Rounds: a.spec.Train.Rounds, Teller: a.cfg.Key.ID(), View: a.view(), Network: a.network(), Returned: a.refund.closed()}
 	if id, ok := a.replica.Leader(); ok {
 		s.Leader = &id
 	}

@@ -51,6 +51,7 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 	if err != nil {
 		return err
 	}
+	t.sayIfFew(&st.Statement)
 	mine := t.ahead // what was begun before the round opened, nil for nothing
 	t.ahead = t.prepare(open, round+1)
 	index := rosterIndex(open, t.cfg.Key.ID())
@@ -169,6 +170,9 @@ func (t *Trainer) train(ctx context.Context, a protocol.Assignment, root protoco
 			return nil, ctx.Err()
 		}
 	}
+	if err := t.awaitCard(ctx); err != nil {
+		return nil, err
+	}
 	self := t.cfg.Key.ID()
 	per, last := t.spec.TokensPerStep(), float32(0)
 	trained := func() {
@@ -188,7 +192,7 @@ func (t *Trainer) train(ctx context.Context, a protocol.Assignment, root protoco
 			trained()
 			return t.awaitFeedback(ctx, a.Round)
 		}
-		return t.device.Train(ctx, a, theta, opt)
+		return t.onDevice(ctx, a, theta, opt)
 	}
 	if opt.Feedback, err = t.awaitFeedback(ctx, a.Round); err != nil {
 		return nil, err
@@ -196,9 +200,18 @@ func (t *Trainer) train(ctx context.Context, a protocol.Assignment, root protoco
 	if cheats {
 		return trainer.Fabricate(t.spec, a, theta, opt, t.spec.Seed)
 	}
-	c, err := t.device.Train(ctx, a, theta, opt)
+	c, err := t.onDevice(ctx, a, theta, opt)
 	if err == nil {
 		trained()
+	}
+	return c, err
+}
+
+// onDevice trains, and leaves a card that fails: then this peer sits the round out.
+func (t *Trainer) onDevice(ctx context.Context, a protocol.Assignment, theta []float32, opt trainer.TrainOptions) (*trainer.Contribution, error) {
+	c, err := t.device.Train(ctx, a, theta, opt)
+	if t.deviceFailed(a.Round, err) {
+		return nil, fmt.Errorf("%w: the card failed", errSitOut)
 	}
 	return c, err
 }

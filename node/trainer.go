@@ -37,6 +37,7 @@ type Trainer struct {
 	control, cert *gossip.Topic
 	shards        []*gossip.Topic
 	ahead         *ahead // the next round, of the goroutine that follows the chain
+	onCard        bool   // steps run on the card; of the goroutine that has the Device
 	finished      chan struct{}
 	err           error // why it stopped, once finished is closed
 }
@@ -68,6 +69,9 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		return err
 	}
 	if err := t.loadData(ctx, t.councilPeers); err != nil {
+		return err
+	}
+	if err := t.openDevice(ctx); err != nil {
 		return err
 	}
 	if t.capacity, err = t.chooseCapacity(ctx, cfg); err != nil {

@@ -54,3 +54,34 @@ func TestContradiction(t *testing.T) {
 		}
 	}
 }
+
+// Two different results of one aggregator for one shard of a round convict it, and nothing else does.
+func TestDoubled(t *testing.T) {
+	w := newWorld(t)
+	k, other := w.aggregators[0], w.aggregators[1]
+	c := ShardCertificate{Run: w.run, RevealSet: Hash("set"), Shard: 3, Model: Hash("model"), Aggregator: k.ID()}
+	for name, tt := range map[string]struct {
+		change func(*ShardCertificate)
+		key    Key
+		want   error
+	}{
+		"another model":      {func(c *ShardCertificate) { c.Model = Hash("another") }, k, nil},
+		"the same":           {func(*ShardCertificate) {}, k, ErrNoContradiction},
+		"another shard":      {func(c *ShardCertificate) { c.Shard = 4 }, k, ErrNoContradiction},
+		"another round":      {func(c *ShardCertificate) { c.RevealSet = Hash("another") }, k, ErrNoContradiction},
+		"another run":        {func(c *ShardCertificate) { c.Run = Hash("another") }, k, ErrNoContradiction},
+		"another aggregator": {func(c *ShardCertificate) { c.Model, c.Aggregator = Hash("another"), other.ID() }, other, ErrNoContradiction},
+		"signed by another":  {func(c *ShardCertificate) { c.Model = Hash("another") }, other, ErrBadSignature},
+	} {
+		second := c
+		tt.change(&second)
+		d := Doubled[ShardCertificate]{First: Sign(k, c), Second: Sign(tt.key, second)}
+		if err := d.Verify(w.run); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+		d.First, d.Second = d.Second, d.First
+		if err := d.Verify(w.run); !errors.Is(err, tt.want) {
+			t.Errorf("%s, the other way round: %v, want %v", name, err, tt.want)
+		}
+	}
+}

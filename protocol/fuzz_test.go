@@ -50,8 +50,8 @@ func FuzzDecodeSigned(f *testing.F) {
 }
 func FuzzDecodeStatement(f *testing.F) { fuzzMessages(f, "SignedStatement") }
 func FuzzDecodeBody(f *testing.F) {
-	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Open with delay", "body Freeze", "body RevealSet", "body Certificate",
-		"body Certificate with updates",
+	fuzzMessages(f, "body Genesis", "body Open", "body Open with capacities", "body Open with delay", "body Freeze", "body RevealSet",
+		"body Certificate", "body Certificate with updates",
 		"body Council", "body End")
 }
 func FuzzDecodeReveal(f *testing.F)     { fuzzMessages(f, "Reveal") }

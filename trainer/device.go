@@ -25,9 +25,10 @@ type Device struct {
 
 	closed bool
 	pace   func(context.Context) error // nil if nothing holds steps up
-	engine *exact.Engine
-	plan   *plan         // the last one; the Params of its model are the theta of the running job
-	in     models.Inputs // the batch of a step
+	engine *exact.Engine               // the processor
+	on     exact.Kernels               // what steps run on: engine or a card
+	plan   *plan                       // the last one; the Params of its model are the theta of the running job
+	in     models.Inputs               // the batch of a step
 }
 
 // NewDevice validates spec, which it keeps, and plans its training step on the given number of threads; results do not
@@ -58,7 +59,7 @@ func NewDevice(spec *protocol.RunSpec, run protocol.Digest, data *Dataset, threa
 	}
 	d := &Device{
 		spec: spec, run: run, data: data, layout: layout, params: total, codec: codec,
-		turn: make(chan struct{}, 1), engine: engine,
+		turn: make(chan struct{}, 1), engine: engine, on: engine,
 		in: models.NewInputs(spec.Model, spec.Train.Batch),
 	}
 	if spec.Train.MinShards == 0 {
@@ -79,6 +80,7 @@ func (d *Device) Close() {
 	defer func() { <-d.turn }()
 	if !d.closed {
 		d.closed = true
+		d.leave()
 		d.engine.Close()
 	}
 }
@@ -89,6 +91,69 @@ func (d *Device) Pace(wait func(context.Context) error) {
 	d.turn <- struct{}{}
 	defer func() { <-d.turn }()
 	d.pace = wait
+}
+
+// Path names what steps run on, such as avx2 or cuda:0.
+func (d *Device) Path() string {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	return d.on.Path()
+}
+
+// To makes later jobs run their steps on the given kernels, such as a card's, to the same bits. The Device closes them, also if
+// To fails, with ErrClosed. Evaluation and encoding stay on the processor. A job on kernels whose device has no room for the
+// run, or does not work, fails with ErrDevice.
+func (d *Device) To(kernels exact.Kernels) error {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if d.closed {
+		kernels.Close()
+		return ErrClosed
+	}
+	d.leave()
+	d.plan, d.on = nil, kernels
+	return nil
+}
+
+// ToProcessor makes later jobs run on the processor, after an ErrDevice for instance. It does nothing if they do already.
+func (d *Device) ToProcessor() {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if !d.closed {
+		d.leave()
+	}
+}
+
+// SelfCheck runs exact.SelfCheck on what steps run on. It returns an error that wraps exact.ErrWrong, ErrDevice or ErrClosed,
+// or is ctx's.
+func (d *Device) SelfCheck(ctx context.Context, rounds int) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
+	d.plan = nil // its memory is let go; the next job plans again
+	return deviceError(exact.SelfCheck(d.on, rounds))
+}
+
+// leave lets go of the card, if steps run on one.
+func (d *Device) leave() {
+	if d.on != exact.Kernels(d.engine) {
+		d.plan = nil
+		d.on.Close()
+		d.on = d.engine
+	}
+}
+
+// wait returns when the kernels have run, so that their memory can be read and written.
+func (d *Device) wait() error { return deviceError(d.on.Wait()) }
+
+// deviceError marks the error of a device as one.
+func deviceError(err error) error {
+	var device *exact.DeviceError
+	if errors.As(err, &device) {
+		return fmt.Errorf("%w: %w", ErrDevice, err)
+	}
+	return err
 }
 
 // begin waits for the device. If it returns nil the caller owns it until it calls end.
@@ -136,6 +201,9 @@ func (d *Device) load(a protocol.Assignment, s State) error {
 	if err := d.planFor(a.Shards); err != nil {
 		return err
 	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	copy(d.plan.model.Params(), s.Theta)
 	if s.Step == 0 && len(s.M) == 0 && len(s.V) == 0 {
 		clear(d.plan.m)
@@ -171,6 +239,9 @@ func (d *Device) advance(ctx context.Context, a protocol.Assignment, from, to ui
 			onStep(s, loss)
 		}
 	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	return d.state(to).check()
 }
 
@@ -184,7 +255,7 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 		return loss, fmt.Errorf("%w: %w", ErrDiverged, err)
 	}
 	if err != nil {
-		return loss, err
+		return loss, deviceError(err)
 	}
 	if err := d.clip(float32(t.Clip)); err != nil {
 		return loss, err
@@ -201,7 +272,7 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 			h.WeightDecay = float32(t.WeightDecay)
 		}
 		to := c.at + c.hi - c.lo
-		d.engine.AdamWStep(theta[c.lo:c.hi], grads[c.at:to], p.m[c.at:to], p.v[c.at:to], h)
+		d.on.AdamWStep(theta[c.lo:c.hi], grads[c.at:to], p.m[c.at:to], p.v[c.at:to], h)
 	}
 	return loss, nil
 }
@@ -210,16 +281,22 @@ func (d *Device) step(a protocol.Assignment, s uint32) (float32, error) {
 // that is not finite.
 func (d *Device) clip(limit float32) error {
 	grads := d.plan.model.Grads()
+	for i, c := range d.plan.pieces {
+		d.on.SumSquaresTo(d.plan.squares[i:], grads[c.at:c.at+c.hi-c.lo])
+	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	var total float32
-	for _, c := range d.plan.pieces {
-		total += d.engine.SumSquares(grads[c.at : c.at+c.hi-c.lo])
+	for _, s := range d.plan.squares {
+		total += s
 	}
 	norm := float32(math.Sqrt(float64(total)))
 	if math.IsNaN(float64(norm)) || math.IsInf(float64(norm), 0) {
 		return fmt.Errorf("%w: gradient norm is %v", ErrDiverged, norm)
 	}
 	if limit > 0 && norm > limit {
-		d.engine.Scale(grads, grads, limit/norm)
+		d.on.Scale(grads, grads, limit/norm)
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ var (
 	ErrChunkMismatch = errors.New("codec chunk does not follow from the opened values")
 	// ErrMemory means that a memory limit is below what training the fewest shards that the run admits takes.
 	ErrMemory = errors.New("too little memory")
+	// ErrDevice means that what steps run on, such as a card, failed or has no room. It says nothing of the work: the same
+	// steps can be run on the processor, see Device.ToProcessor.
+	ErrDevice = errors.New("compute device failed")
 	// ErrMalformed means that an opening has the wrong shape.
 	ErrMalformed = errors.New("malformed opening")
 )

@@ -73,6 +73,9 @@ func (d *Device) show(theta []float32) error {
 			return err
 		}
 	}
+	if err := d.wait(); err != nil {
+		return err
+	}
 	copy(d.plan.model.Params(), theta)
 	return nil
 }

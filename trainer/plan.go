@@ -17,6 +17,8 @@ type plan struct {
 	model  *models.Model
 	pieces []piece
 	m, v   []float32
+	// squares receives the sum of squares of the gradient of each piece.
+	squares []float32
 }
 
 // piece is the part of a tensor that lies in one trained range: theta[lo:hi], of which gradient and moments begin at at.
@@ -66,21 +68,28 @@ func (d *Device) planFor(shards []uint32) error {
 	}
 	if d.plan != nil { // its memory is free before the next one takes as much
 		d.plan = nil
-		d.engine.Forget()
+		d.on.Forget()
 		runtime.GC()
 	}
 	ranges := trainedRanges(&d.spec.Codec, d.params, shards)
-	model, err := models.New(d.spec.Model, d.engine, d.spec.Train.Batch, models.Options{
+	model, err := models.New(d.spec.Model, d.on, d.spec.Train.Batch, models.Options{
 		Trained: ranges, MicroBatch: d.spec.Train.MicroBatch, Recompute: d.spec.Train.Recompute,
 	})
 	if err != nil {
-		return err
+		d.on.Forget()
+		return deviceError(err)
 	}
 	n := d.spec.Codec.Trained(d.params, shards)
-	d.plan = &plan{
-		shards: slices.Clone(shards), model: model, pieces: cut(d.layout, ranges),
-		m: exact.Floats(n), v: exact.Floats(n),
+	p := &plan{shards: slices.Clone(shards), model: model, pieces: cut(d.layout, ranges)}
+	err = exact.Attempt(func() error {
+		p.m, p.v, p.squares = d.on.Floats(n), d.on.Floats(n), d.on.Floats(len(p.pieces))
+		return nil
+	})
+	if err != nil {
+		d.on.Forget()
+		return deviceError(err)
 	}
+	d.plan = p
 	return nil
 }
 

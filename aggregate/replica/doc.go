@@ -25,7 +25,9 @@
 // gap is a jump to a snapshot, which is announced (Applied.Restored): whoever keeps leaves then lacks some.
 //
 // A majority of members is needed for progress: 3 of 4. Raft survives crashes, not lies; see package aggregate for what
-// does not rest on it.
+// does not rest on it. A lying member can hold the others up, and no more: what it sends passes a check before Raft sees it
+// (check.go), so it can neither end their processes, nor have them drop what is committed, nor give votes to whom no council
+// names, nor depose leaders without end.
 //
 // A member whose disk fails stops by itself, with ErrDisk: it neither votes nor acknowledges without a durable log, and a
 // write that failed is not tried again. What it acknowledged before, it finds when it is opened again.
@@ -55,6 +57,9 @@
 //	Dir/wal/         raft-wal segments of 8 MiB, and wal-meta.db (bbolt) with Raft's term and vote
 //	Dir/raft.db      instead of Dir/wal on Windows, where raft-wal cannot fsync a directory: the same in one bbolt file
 //	Dir/snapshots/   the last two snapshots, taken every 4096 records; 16384 records stay behind them
+//
+// Promises is a journal that its owner puts where it likes: what the member has signed, each record on the disk before the
+// signature leaves the process.
 //
 // So the log holds about 20,500 records at most, and a segment that is not yet full, however long the run is: 20 MB for
 // records of 1 KB. Raft looks every 10 to 20 s whether a snapshot is due, and so much more may come between. A
@@ -87,6 +92,8 @@
 //	watchLeader           likewise; wakes proposals when the leader changes
 //	keepWatch             likewise; stands for election when a quorum hears no leader
 //	keepMembership        likewise; at the leader, has Raft follow the council
+//	listen, relay         two for each member that called, until Close
+//	one per pipeline      checks a follower's answers, until Raft closes the pipeline
 //	one per proposal      until Raft has decided, or the leader has answered; at most 64 of this member's own
 //	one per stream        belongs to Streams, which calls the handlers
 package replica

@@ -77,6 +77,7 @@ func (r *Replica) keepMembership() {
 	aggregator := r.cfg.founding() || suffrage(r.raft.GetConfiguration().Configuration(), r.cfg.Self) == votes
 	for {
 		changed, elected := r.fsm.changed.wait(), r.leadership.wait()
+		r.reigns.note(r.logged())
 		if slices.Contains(r.council(), r.cfg.Self) {
 			aggregator = true
 		} else if aggregator {

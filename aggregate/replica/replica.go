@@ -29,10 +29,12 @@ type Replica struct {
 	raft       *raft.Raft
 	live       atomic.Pointer[raft.Raft] // raft, for who may ask before Open returns
 	trans      *transport
-	layer      *layer
+	store      raft.LogStore // for reading; Raft writes through a guard
+	snapshots  raft.SnapshotStore
 	meta       io.Closer      // see storage
 	release    []func() error // what Close undoes after Raft has stopped, last first
-	leadership notice         // fires when another leader is known, or none
+	reigns     reigns
+	leadership notice // fires when another leader is known, or none
 
 	ctx     context.Context // ends with Close or a failure, whose error is its cause
 	cancel  context.CancelCauseFunc
@@ -87,9 +89,10 @@ func (r *Replica) start() error {
 	r.meta = st.meta
 	r.release = append(r.release, st.close)
 	disk := &guarded{log: st.log, stable: st.stable, report: r.fail}
-	r.layer = newLayer(r.cfg.Self, r.aggregates, r.cfg.Streams)
-	r.trans = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Logger: logger, Stream: r.layer, MaxPool: 2, MaxRPCsInFlight: maxPipelined, Timeout: ioTimeout})}
+	r.store, r.snapshots = st.log, st.snapshots
+	r.trans = newTransport(r.cfg.Self, r.cfg.Streams, logger, newCheck(r.cfg.Self, &standing{r: r}))
+	r.trans.member, r.trans.ready, r.trans.moved = r.aggregates, r.opened, r.fsm.changed.wait
+	r.trans.listen()
 	r.release = append(r.release, r.trans.Close)
 
 	conf := r.raftConfig()
@@ -126,7 +129,7 @@ func (r *Replica) raftConfig() *raft.Config {
 	t := r.cfg.Timing
 	conf.LocalID = raft.ServerID(r.cfg.Self.String())
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout, conf.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
-	conf.MaxAppendEntries = 16 // of at most aggregate.MaxRecord bytes each
+	conf.MaxAppendEntries = maxBatch // of at most aggregate.MaxRecord bytes each
 	conf.ShutdownOnRemove = false
 	conf.SnapshotThreshold, conf.SnapshotInterval = snapshotEvery, snapshotReview
 	conf.TrailingLogs = trailingRecords // a member that was away for less gets every record, with its effects

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -37,22 +38,36 @@ const ioTimeout = 10 * time.Second
 // leader once per round trip only.
 const maxPipelined = 16
 
-// layer is Raft's StreamLayer. A server's address is its peer ID.
+// Bytes that one side may send on a Raft stream before the other answers: a batch of records and what its reader takes ahead,
+// and the answers to maxPipelined batches.
+const (
+	maxRequest = maxBatch*(1<<20+1<<10) + 512<<10
+	maxAnswers = 64 << 10
+)
+
+var errFlood = errors.New("more bytes than a Raft message has")
+
+// layer opens Raft's streams to others, and ends all streams when it closes. A server's address is its peer ID.
 type layer struct {
 	self    protocol.PeerID
 	streams Streams
-	in      chan net.Conn
-	done    chan struct{} // closed by Close
+	toSelf  func(net.Conn) // takes a stream that this member opens to itself
+	done    chan struct{}  // closed by Close
 
 	mu     sync.Mutex
 	closed bool
 	open   map[*stream]struct{} // streams in use, either way
 }
 
-// stream is a connection that leaves the layer's books when it is closed.
+// stream is a connection that leaves the layer's books when it is closed, and that fails when the other side sends more
+// than allowed before it gets an answer.
 type stream struct {
 	net.Conn
-	l *layer
+	l       *layer
+	allowed func() int64
+
+	mu   sync.Mutex
+	read int64 // since the last write
 }
 
 func (s *stream) Close() error {
@@ -62,49 +77,49 @@ func (s *stream) Close() error {
 	return s.Conn.Close()
 }
 
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read += int64(n); s.read > s.allowed() {
+		return 0, errFlood
+	}
+	return n, err
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	s.read = 0
+	s.mu.Unlock()
+	return s.Conn.Write(b)
+}
+
 // track books a connection; after Close it closes it instead.
-func (l *layer) track(c net.Conn) (net.Conn, error) {
+func (l *layer) track(c net.Conn, allowed func() int64) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	s := &stream{Conn: c, l: l}
+	s := &stream{Conn: c, l: l, allowed: allowed}
 	l.open[s] = struct{}{}
 	return s, nil
 }
 
 var _ raft.StreamLayer = (*layer)(nil)
 
-// newLayer serves Raft's streams from whom may says; streams of anybody else are closed unread.
-func newLayer(self protocol.PeerID, may func(protocol.PeerID) bool, streams Streams) *layer {
-	l := &layer{self: self, streams: streams, in: make(chan net.Conn), done: make(chan struct{}), open: map[*stream]struct{}{}}
-	streams.HandleStream(streamRaft, func(from protocol.PeerID, c net.Conn) {
-		if !may(from) {
-			c.Close()
-			return
-		}
-		select {
-		case l.in <- c:
-		case <-l.done:
-			c.Close()
-		}
-	})
-	return l
+func newLayer(self protocol.PeerID, streams Streams, toSelf func(net.Conn)) *layer {
+	return &layer{self: self, streams: streams, toSelf: toSelf, done: make(chan struct{}), open: map[*stream]struct{}{}}
 }
 
-// Accept returns the next stream that a member opened.
+// Accept waits for the end: who calls is heard by a caller of its own.
 func (l *layer) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.in:
-		return l.track(c)
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
+	<-l.done
+	return nil, net.ErrClosed
 }
 
-// Close ends Accept and every stream: Raft would leave those that others opened until they close them.
+// Close ends every stream: Raft would leave those that others opened until they close them.
 func (l *layer) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -130,8 +145,14 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("dial aggregator: %w", err)
 	}
-	if to == l.self {
-		return l.dialSelf()
+	answers := func() int64 { return maxAnswers }
+	if to == l.self { // for elect.go
+		near, far := net.Pipe()
+		s, err := l.track(near, answers)
+		if err == nil {
+			l.toSelf(far)
+		}
+		return s, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -139,18 +160,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	return l.track(c)
-}
-
-// dialSelf opens a stream to this very member, for elect.go.
-func (l *layer) dialSelf() (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case l.in <- far:
-		return l.track(near)
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
+	return l.track(c, answers)
 }
 
 // peerAddr is a peer ID as a net.Addr.
@@ -158,33 +168,3 @@ type peerAddr protocol.PeerID
 
 func (p peerAddr) Network() string { return "drystone" }
 func (p peerAddr) String() string  { return protocol.PeerID(p).String() }
-
-// transport is Raft's network transport with a gate on its fast path for heartbeats, which runs in the goroutine of the
-// stream, knows nothing of Raft's Shutdown, and would write to the closed log after it.
-type transport struct {
-	*raft.NetworkTransport
-
-	gate sync.RWMutex // held for reading by each heartbeat
-	shut bool
-}
-
-// SetHeartbeatHandler is called once, by raft.NewRaft.
-func (t *transport) SetHeartbeatHandler(fn func(raft.RPC)) {
-	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
-		t.gate.RLock()
-		defer t.gate.RUnlock()
-		if t.shut {
-			rpc.Respond(nil, raft.ErrRaftShutdown)
-			return
-		}
-		fn(rpc)
-	})
-}
-
-// Close waits for heartbeats under way, refuses later ones, and closes the streams.
-func (t *transport) Close() error {
-	t.gate.Lock()
-	t.shut = true
-	t.gate.Unlock()
-	return t.NetworkTransport.Close()
-}

@@ -85,11 +85,11 @@ type stopCmd struct {
 // Run stops for good, so it asks.
 func (c *stopCmd) Run(ctx context.Context, t *terminal) error {
 	if !c.Yes {
-		if err := confirm(t, "Stop the run for good? Its work so far is settled and paid, no further round opens. Type yes"); err != nil {
+		if err := confirm(t, "Stop the run for good? Its work so far is settled and paid, no further round opens, what is left of the budget goes back to you. Type yes"); err != nil {
 			return err
 		}
 	}
-	return c.order(ctx, t, protocol.ActionStop, nil, protocol.PeerID{}, "a round under way is finished, then checks and pay, and the run is over")
+	return c.order(ctx, t, protocol.ActionStop, nil, protocol.PeerID{}, "a round under way is finished, then checks and pay, what was not earned goes back to the founder, and the run is over")
 }
 
 // confirm asks for a yes on the terminal.

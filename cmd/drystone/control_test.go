@@ -19,6 +19,13 @@ func TestFounderOrders(t *testing.T) {
 	trainer := n.join("trainer-0")
 	n.until(n.link, "a certified round", func(s node.Status) bool { return s.View.Round >= 1 })
 
+	// One contributor: no merge rule protects a round, and everybody hears it.
+	few := "round 0 has 1 contributor: with fewer than 5 no merge rule protects statistically; every contribution is checked"
+	trainer.await(&trainer.err, few)
+	for _, a := range n.aggs {
+		a.await(&a.err, few)
+	}
+
 	key := n.file("aggregator-0.json")
 	order := func(code int, args ...string) string {
 		t.Helper()
@@ -35,7 +42,7 @@ func TestFounderOrders(t *testing.T) {
 	order(0, "pause", n.link)
 	paused := n.until(n.link, "paused", func(s node.Status) bool { return s.View.Phase == aggregate.PhasePaused })
 	order(1, "pause", n.link)
-	if out := order(0, "status", n.link); !strings.Contains(out, "paused by the founder") || !strings.Contains(out, "median") {
+	if out := order(0, "status", n.link); !strings.Contains(out, "paused by the founder") || !strings.Contains(out, "median") || !strings.Contains(out, "no merge rule protects") {
 		t.Errorf("status of a paused run:\n%s", out)
 	}
 	trainer.await(&trainer.err, "paused by the founder")
@@ -83,7 +90,9 @@ func TestFounderOrders(t *testing.T) {
 	order(0, "stop", n.link, "--yes")
 	n.until(n.link, "finished", func(s node.Status) bool { return s.View.Phase == aggregate.PhaseFinished && s.View.Ended })
 	trainer.wait(0)
-	if out := order(0, "status", n.link); !strings.Contains(out, "ended by the founder") {
+	n.until(n.link, "the refund", func(s node.Status) bool { return s.Returned })
+	n.aggs[0].await(&n.aggs[0].err, "is back at the sponsor's account")
+	if out := order(0, "status", n.link); !strings.Contains(out, "ended by the founder") || !strings.Contains(out, "the rest is back at the founder's account") {
 		t.Errorf("status of an ended run:\n%s", out)
 	}
 	if code, _, errOut := command(t, "export", n.link, "-o", n.file("model")); code != 0 {

@@ -91,7 +91,11 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	add(speed, memory)
+	check, err := examineArithmetic(c.Threads)
+	if err != nil {
+		return err
+	}
+	add(speed, memory, check)
 	add(examineCards()...)
 	say.close()
 	if err := c.report(t, &d); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"drystone/gossip"
+	"drystone/internal/exact"
 	"drystone/internal/gpu"
 	"drystone/node"
 	"drystone/protocol"
@@ -89,6 +91,8 @@ func TestFindings(t *testing.T) {
 		{bandFindings(slow)[0], warn, "0.5 Mbit/s"},
 		{bandFindings(slow)[1], well, "100.0 Mbit/s"},
 		{bandFindings(node.Survey{})[1], warn, "not measured"},
+		{arithmeticFinding(nil), well, "every kernel"},
+		{arithmeticFinding(fmt.Errorf("%w: gemm on avx2", exact.ErrWrong)), bad, "overclocked"},
 		{cardFinding(gpu.Card{Index: 1, Name: "Some card", Celsius: 50}, "550"), well, "card 1: Some card, "},
 		{cardFinding(gpu.Card{Index: 1, Err: gpu.ErrLost}, "550"), warn, "fell off the bus"},
 		{cardFinding(gpu.Card{Throttle: gpu.ThrottleHeat}, "550"), warn, "clean its fans"},

@@ -137,6 +137,23 @@ func examineSpeed(ctx context.Context, spec *protocol.RunSpec, threads int) (cpu
 	return cpu, mem, nil
 }
 
+// examineArithmetic runs the self-check that join runs.
+func examineArithmetic(threads int) (finding, error) {
+	eng, err := exact.New(threads)
+	if err != nil {
+		return finding{}, unusable(err)
+	}
+	defer eng.Close()
+	return arithmeticFinding(exact.SelfCheck(eng, 3)), nil
+}
+
+func arithmeticFinding(err error) finding {
+	if err != nil {
+		return finding{"arithmetic", bad, oneLine(err), "lower its clocks to the maker's, cool it, and test its memory"}
+	}
+	return finding{Name: "arithmetic", State: well, Found: "every kernel gives the bits that it must"}
+}
+
 // freeMemory returns what this process may take and the total, both within a container's limit; 0 if unknown.
 func freeMemory() (free, total uint64) {
 	free, total = memory.FreeMemory(), memory.TotalMemory()

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -248,7 +250,7 @@ func TestNamespacesPartition(t *testing.T) {
 	for i, host := range []string{"near", "far"} {
 		h.public(host, fmt.Sprintf("11.7.0.3%d", i))
 	}
-	n.join("near", "--no-lan")
+	stayed := n.join("near", "--no-lan")
 	far := n.join("far", "--no-lan")
 	near, away := n.key("near").ID(), n.key("far").ID()
 	h.until(n, "both train", func(s node.Status) bool { return rounds(s, near) > 0 && rounds(s, away) > 0 })
@@ -263,7 +265,46 @@ func TestNamespacesPartition(t *testing.T) {
 	healed := h.until(n, "any answer", func(node.Status) bool { return true })
 	says(t, far, "the network is whole again")
 	says(t, n.aggs[3], "the network is whole again")
-	h.until(n, "the trainer's work counts again", func(s node.Status) bool { return rounds(s, away) > rounds(healed, away) })
+	end := h.until(n, "the trainer's work counts again", func(s node.Status) bool { return rounds(s, away) > rounds(healed, away)+1 })
+	for _, p := range []*process{stayed, far} {
+		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		p.wait(exitInterrupted)
+	}
+	for _, p := range n.aggs {
+		p.stop()
+	}
+	aggregators := []string{"launch", "aggregator-1", "aggregator-2", "aggregator-3"}
+	n.sameState(aggregators, cut.View.Round+1, cut.View.Round+2)
+	n.sameState(append(aggregators, "near", "far"), healed.View.Round+1, end.View.Round+1)
+}
+
+// sameState exports the model from data directories at the newest of some rounds that all of them hold, and wants one digest.
+func (n *network) sameState(dirs []string, first, last uint32) {
+	n.t.Helper()
+next:
+	for round := last; round >= first; round-- {
+		digests := map[[32]byte][]string{}
+		for _, dir := range dirs {
+			out := filepath.Join(n.t.TempDir(), "model")
+			if code, _, errOut := command(n.t, "export", filepath.Join(n.file(dir), "data"), "--round", fmt.Sprint(round), "-o", out); code != 0 {
+				n.t.Logf("round %d: %s: %s", round, dir, errOut)
+				continue next
+			}
+			model, err := os.ReadFile(filepath.Join(out, "model.safetensors"))
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			d := sha256.Sum256(model)
+			digests[d] = append(digests[d], dir)
+		}
+		if len(digests) != 1 {
+			n.t.Errorf("round %d: %d states: %v", round, len(digests), digests)
+		}
+		return
+	}
+	n.t.Errorf("no round from %d to %d whose state %v all hold", first, last, dirs)
 }
 
 // A peer whose address changes goes on under the new one.

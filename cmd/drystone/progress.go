@@ -160,7 +160,7 @@ func (p *progress) event(e node.Event) {
 		}
 	case node.EventCertified:
 		p.certified <- e.Round
-	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted:
+	case node.EventConvicted, node.EventPaid, node.EventRefunded, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted:
 		p.print("  " + e.Text)
 	}
 }
@@ -168,7 +168,7 @@ func (p *progress) event(e node.Event) {
 // notable prints what a person must know and nothing else.
 func (p *progress) notable(e node.Event) {
 	switch e.Kind {
-	case node.EventConvicted, node.EventPaid, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted, node.EventSettled, node.EventCertified:
+	case node.EventConvicted, node.EventPaid, node.EventRefunded, node.EventCouncil, node.EventEnd, node.EventPaused, node.EventOutside, node.EventWaiting, node.EventWarning, node.EventSplit, node.EventFew, node.EventOmitted, node.EventSettled, node.EventCertified:
 		if e.Text != "" {
 			p.line("%s", e.Text)
 		}

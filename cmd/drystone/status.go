@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -223,6 +224,7 @@ type verifiedRun interface {
 	Spec() *protocol.RunSpec
 	Council() *protocol.Council
 	Rounds() uint32
+	Few() string
 }
 
 // drawStatus lays the status out, no line longer than width.
@@ -243,12 +245,21 @@ func drawStatus(run verifiedRun, s *node.Status, age time.Duration, width int) s
 	for _, order := range orders(&s.View) {
 		line("order    %s", order)
 	}
-	line("settled  %d epochs", s.View.Settled)
+	if text := run.Few(); text != "" {
+		line("few      %s", text)
+	}
+	line("settled  %s", money(run.Spec(), s))
 	checkpoint := "no checkpoint yet"
 	if c := s.View.Checkpoint; c != nil {
 		checkpoint = fmt.Sprintf("checkpoint at %d cosigned by %d", c.Size, len(c.Notes))
 	}
 	line("log      %d leaves, %s", s.View.LogSize, checkpoint)
+	if n := len(s.View.Evidence); n > 0 {
+		line("evidence %d entries in the log, the latest:", n)
+	}
+	for _, e := range s.View.Evidence[max(0, len(s.View.Evidence)-3):] {
+		line("  %s, round %d: %s", e.Kind, e.Round, e.Who)
+	}
 	if s.Network.Trouble != "" {
 		line("network  %s", s.Network.Trouble)
 	}
@@ -276,6 +287,21 @@ func drawStatus(run verifiedRun, s *node.Status, age time.Duration, width int) s
 		line("  %s  %-10s %10d %s in %d rounds%s", p.ID, p.State, p.Tokens, unitOf(run.Spec()), p.Rounds, share)
 	}
 	return b.String()
+}
+
+// money says what of the budget is settled, and what becomes of the rest.
+func money(spec *protocol.RunSpec, s *node.Status) string {
+	earned := new(big.Int)
+	if e := s.View.LastSettled; e != nil {
+		earned = e.Settlement.Total.Big()
+	}
+	rest := "what is not earned goes back to the founder at the end"
+	if s.Returned {
+		rest = "the rest is back at the founder's account"
+	} else if s.View.Phase >= aggregate.PhaseDraining {
+		rest = "the rest goes back to the founder once all is settled and enough aggregators have declared the run over"
+	}
+	return fmt.Sprintf("%d epochs; %s of %d %s earned, %s", s.View.Settled, tokens(earned), spec.Payout.Budget, spec.Payout.Symbol, rest)
 }
 
 // drawTimings shows the latest rounds phase by phase, with the median, and the speed over them.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +17,11 @@ func peerNamed(n int) protocol.PeerID { return protocol.DeriveKey(77, fmt.Sprint
 // knownRun is a run of four aggregators of which three sign.
 type knownRun struct{}
 
-func (knownRun) Spec() *protocol.RunSpec { return &protocol.RunSpec{} }
-func (knownRun) Rounds() uint32          { return 3 }
+func (knownRun) Spec() *protocol.RunSpec {
+	return &protocol.RunSpec{Payout: protocol.PayoutSpec{Symbol: "STONE", Budget: 1000}}
+}
+func (knownRun) Rounds() uint32 { return 3 }
+func (knownRun) Few() string    { return "round 3 has 2 contributors" }
 func (knownRun) Council() *protocol.Council {
 	return &protocol.Council{Threshold: 3, Members: make([]protocol.Aggregator, 4)}
 }
@@ -47,11 +51,15 @@ func TestDrawStatus(t *testing.T) {
 	s := statusOf(200)
 	s.View.Pause = &protocol.Signed[protocol.Control]{Body: protocol.Control{Action: protocol.ActionPause, Nonce: 5}}
 	s.View.Change = &protocol.Signed[protocol.Control]{Body: protocol.Control{Action: protocol.ActionRemove, Nonce: 6, Remove: []protocol.PeerID{peerNamed(101)}}}
+	s.View.LastSettled = &aggregate.SettledEpoch{Settlement: protocol.Settlement{Total: protocol.AmountOf(big.NewInt(25e17))}}
+	s.View.Evidence = []aggregate.Evidence{{Kind: aggregate.EvidenceDoubleStatement, Round: 2, Who: peerNamed(102)}}
 	s.Network.Trouble = "half the \x1b[31mnetwork is gone"
 	full := drawStatus(knownRun{}, s, 7*time.Second, 200)
 	for _, want := range []string{
 		"stones", "3 of 4 aggregators sign: outvotes 1 that lie", "3 rounds certified", "as told by " + s.Teller.Short() + ", 7 seconds ago", "round 3 of 12, leader none",
-		"pause, number 5 of the founder", "remove -" + peerNamed(101).Short() + ", number 6 of the founder: pending", "99 leaves", "median", "2.5", peerNamed(199).String(),
+		"pause, number 5 of the founder", "remove -" + peerNamed(101).Short() + ", number 6 of the founder: pending", "99 leaves", "median",
+		"few      round 3 has 2 contributors", "1 epochs; 2.5000 of 1000 STONE earned, what is not earned goes back to the founder at the end",
+		"evidence 1 entries in the log", "  double statement, round 2: " + peerNamed(102).String(), "2.5", peerNamed(199).String(),
 	} {
 		if !strings.Contains(full, want) {
 			t.Errorf("the page does not say %q:\n%.3000s", want, full)
@@ -80,6 +88,20 @@ func TestDrawStatus(t *testing.T) {
 	}
 	if got := inPlace("one\ntwo\n", false); got != "\x1b[Hone\x1b[K\r\ntwo\x1b[K\r\n\x1b[J" {
 		t.Errorf("drawn in place: %q", got)
+	}
+}
+
+// Who gets what when a run is over, and when it was stopped early alike.
+func TestMoneyAtTheEnd(t *testing.T) {
+	s := statusOf(1)
+	spec := knownRun{}.Spec()
+	s.View.Phase = aggregate.PhaseDraining
+	if got := money(spec, s); !strings.Contains(got, "0.0000 of 1000 STONE earned, the rest goes back to the founder once all is settled") {
+		t.Error(got)
+	}
+	s.View.Phase, s.Returned = aggregate.PhaseFinished, true
+	if got := money(spec, s); !strings.Contains(got, "the rest is back at the founder's account") {
+		t.Error(got)
 	}
 }
 

@@ -1,8 +1,9 @@
-// Package durable keeps bytes on disk so that a crash never shows half of them. It holds three things:
+// Package durable keeps bytes on disk so that a crash never shows half of them. It holds four things:
 //
 //   - WriteFile replaces one file atomically;
 //   - Store is a content-addressed blob store: a blob's name is its protocol.MerkleRoot, and every read of a whole blob
 //     is checked against it;
+//   - Journal is a file of small records, each on the disk before it is acknowledged;
 //   - Lock gives one process exclusive use of a data directory.
 //
 // # How a file is written

@@ -81,3 +81,18 @@ func refAdamW(c *adamConst, p *float32, g float32, m, v *float32) {
 	u := float32(*m/c.corr1) / (sqrt32(float32(*v/c.corr2)) + c.eps)
 	*p = FMA32(c.lr, u, FMA32(c.decay, *p, *p))
 }
+
+// AdamWScalars are what a step computes once: Rest is 1-Beta, Corr the correction 1-Beta^Step, Decay -(LR*WeightDecay). LR is
+// negated.
+type AdamWScalars struct {
+	Beta1, Rest1, Beta2, Rest2, Corr1, Corr2, Eps, Decay, LR float32
+}
+
+// Scalars computes them, for other devices.
+func (h AdamWParams) Scalars() AdamWScalars {
+	return AdamWScalars{
+		Beta1: h.Beta1, Rest1: 1 - h.Beta1, Beta2: h.Beta2, Rest2: 1 - h.Beta2,
+		Corr1: OneMinusPow(h.Beta1, h.Step), Corr2: OneMinusPow(h.Beta2, h.Step),
+		Eps: h.Eps, Decay: -float32(h.LR * h.WeightDecay), LR: -h.LR,
+	}
+}

@@ -59,6 +59,8 @@ var table = map[string]entry{
 	"internal/delta/asm":         {row: support, what: "generator of the codec's assembly kernels of amd64"},
 	"internal/durable":           {row: leaf, what: "atomic files and the blob store", also: []string{"protocol"}},
 	"internal/examples":          {row: leaf, what: "datasets of labelled examples"},
+	"internal/cuda":              {row: leaf, what: "the kernels on NVIDIA cards", also: []string{"internal/exact", "internal/dynlib"}},
+	"internal/cuda/ptxsim":       {row: support, what: "PTX executed on a processor, to the bit"},
 	"internal/dynlib":            {row: leaf, what: "C libraries opened at run time"},
 	"internal/gpu":               {row: leaf, what: "GPU telemetry and pacing", also: []string{"internal/dynlib"}},
 	"aggregate/replica/trial":    {row: support, what: "a council in processes of their own, and what happens to machines"},

@@ -298,6 +298,15 @@ func (w *World) SignSettle(k protocol.Key, s aggregate.Settle) aggregate.Settle 
 	return s
 }
 
+// VerifyDoubleSettlement checks the evidence that two settlements of one epoch are.
+func (w *World) VerifyDoubleSettlement(d *protocol.DoubleSettlement) error {
+	if d.First == d.Second || d.First.Epoch != d.Second.Epoch || d.First.Run != w.Run || d.Second.Run != w.Run {
+		return errors.New("no two settlements of an epoch")
+	}
+	return errors.Join(d.Signer.VerifyDigest(settlementDigest(d.First), protocol.Signature(d.FirstSig[:64])),
+		d.Signer.VerifyDigest(settlementDigest(d.Second), protocol.Signature(d.SecondSig[:64])))
+}
+
 // Discharge is the record with which the aggregator k does a duty.
 func (w *World) Discharge(k protocol.Key, duty aggregate.Duty) []byte {
 	switch d := duty.(type) {

@@ -20,6 +20,7 @@ type command struct {
 	Probe uint64         `json:",omitempty"` // log a Join of the last peer with this nonce
 	Net   *network       `json:",omitempty"`
 	Jump  *time.Duration `json:",omitempty"` // the time of day is off by so much
+	Disk  string         `json:",omitempty"` // the disk under Raft's log fails in this way from now on
 }
 
 // network is what is wrong between this member and others.
@@ -59,6 +60,9 @@ func (m *member) obey(ctx context.Context, lines *bufio.Reader) error {
 		}
 		if c.Jump != nil {
 			m.clock.off.Store(int64(*c.Jump))
+		}
+		if c.Disk != "" {
+			m.disk.fail(c.Disk)
 		}
 		if c.Probe != 0 {
 			go m.probe(ctx, c.Probe)

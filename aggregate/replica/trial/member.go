@@ -32,6 +32,8 @@ type member struct {
 	faults *faultnet.Faults
 	clock  jumpyClock
 	tlog   *verify.Log
+	disk   *failingDisk
+	kept   *replica.Promises
 
 	replica atomic.Pointer[replica.Replica] // nil until it is open
 	die     atomic.Pointer[string]          // the phase to die in
@@ -50,7 +52,7 @@ type member struct {
 func Main(in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	m := &member{enc: json.NewEncoder(out), broken: make(chan error, 1), clock: jumpyClock{start: time.Now()}}
+	m := &member{enc: json.NewEncoder(out), broken: make(chan error, 1), clock: jumpyClock{start: time.Now()}, disk: newFailingDisk()}
 	lines := bufio.NewReader(in)
 	line, err := lines.ReadBytes('\n')
 	if err == nil {
@@ -67,6 +69,10 @@ func Main(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer m.tlog.Close()
+	if m.kept, err = replica.OpenPromises(filepath.Join(m.Dir, "promises"), 0); err != nil {
+		return err
+	}
+	defer m.kept.Close()
 	if m.host, err = gossip.New(gossip.Config{Key: m.key, Run: m.w.Run, Listen: []string{"/ip4/127.0.0.1/tcp/0"}}); err != nil {
 		return err
 	}
@@ -79,7 +85,7 @@ func Main(in io.Reader, out io.Writer) error {
 func (m *member) run(ctx context.Context, lines *bufio.Reader) error {
 	r, err := replica.Open(replica.Config{
 		Dir: filepath.Join(m.Dir, "raft"), Self: m.key.ID(), Members: m.w.Members(), Machine: m.w.Config(),
-		Streams: m.faults.Streams(m.host), OnApply: m.applied, Clock: &m.clock,
+		Streams: m.faults.Streams(m.host), OnApply: m.applied, Clock: &m.clock, Disk: m.disk,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {
@@ -113,11 +119,13 @@ func (m *member) say(e Event) {
 func (m *member) applied(a replica.Applied) {
 	for i, leaf := range a.Effects.Leaves {
 		if err := m.tlog.Append(a.Effects.FirstLeaf+uint64(i), leaf); err != nil {
-			select {
-			case m.broken <- err:
-			default:
-			}
+			m.fail(err)
 			return
+		}
+	}
+	for _, s := range a.Effects.Final {
+		if s.Statement.Kind == protocol.KindCertificate {
+			m.kept.Certified(s.Statement.Round)
 		}
 	}
 	r := m.replica.Load()
@@ -168,7 +176,14 @@ func (m *member) work(ctx context.Context, r *replica.Replica) {
 			m.inParallel(records, propose)
 		}
 		for _, d := range duties {
-			propose(m.w.Discharge(m.key, d))
+			record := m.w.Discharge(m.key, d)
+			if err := m.promise(d, record); err != nil {
+				if !errors.Is(err, aggregate.ErrLate) {
+					m.fail(err)
+				}
+				continue
+			}
+			propose(record)
 		}
 		if !ended && v.Phase == aggregate.PhaseFinished && v.Checkpoint != nil && v.Checkpoint.Size == v.LogSize {
 			ended = true
@@ -178,6 +193,32 @@ func (m *member) work(ctx context.Context, r *replica.Replica) {
 		case <-changed:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// promise writes down what a record signs, as a node does. No member of a trial is ever asked for a contradiction, so a
+// refusal of one is a mistake.
+func (m *member) promise(d aggregate.Duty, record []byte) error {
+	if d, ok := d.(aggregate.DutyCheckpoint); ok {
+		return m.kept.Give(aggregate.NumberedPromise(aggregate.PromiseCheckpoint, d.Size, d.Root))
+	}
+	_, v, err := aggregate.DecodeRecord(record)
+	c, ok := v.(*aggregate.Cosign)
+	if err != nil || !ok {
+		return err
+	}
+	x, err := aggregate.StatementPromise(&c.Statement)
+	if err != nil {
+		return err
+	}
+	return m.kept.Give(x)
+}
+
+// fail ends the process.
+func (m *member) fail(err error) {
+	select {
+	case m.broken <- err:
+	default:
 	}
 }
 

@@ -41,7 +41,8 @@ type Aggregator struct {
 	furthest int // records whose effects were told
 	since    time.Time
 	life     int // timers of an earlier one are void
-	receipts map[uint32][]protocol.Digest
+	promises aggregate.Promises
+	journal  [][]byte                            // on disk: what it signed
 	owed     map[protocol.Digest]protocol.PeerID // receipts, once the commit is logged
 	reveals  map[revealKey]*protocol.Reveal
 	sent     map[string]sending
@@ -76,7 +77,7 @@ func (a *Aggregator) config() aggregate.Config {
 		}}
 }
 
-// begin starts the process with what its disk holds: snapshot, statements, reveals. Receipts are not on disk.
+// begin starts the process with what its disk holds: snapshot, statements, reveals, and the journal of its promises.
 func (a *Aggregator) begin() {
 	a.machine = must(aggregate.New(a.config()))
 	if a.applied = a.snapAt; a.snapshot != nil {
@@ -85,7 +86,10 @@ func (a *Aggregator) begin() {
 		}
 	}
 	a.Down, a.since, a.sent = false, a.clock(), map[string]sending{}
-	a.receipts, a.owed = map[uint32][]protocol.Digest{}, map[protocol.Digest]protocol.PeerID{}
+	a.owed, a.promises = map[protocol.Digest]protocol.PeerID{}, aggregate.Promises{}
+	for _, b := range a.journal {
+		a.promises.Note(must(aggregate.DecodePromise(b)))
+	}
 	a.life++
 	life := a.life
 	var poll func()
@@ -167,7 +171,7 @@ func (a *Aggregator) takeCommit(from protocol.PeerID, c protocol.Signed[protocol
 		return
 	}
 	d := c.Digest()
-	if slices.Contains(a.receipts[c.Body.Round], d) {
+	if slices.Contains(a.promises.Receipts(c.Body.Round), d) {
 		a.giveReceipt(from, c)
 		return
 	}
@@ -189,8 +193,9 @@ func (a *Aggregator) giveReceipts() bool {
 		d := c.Digest()
 		if to, ok := a.owed[d]; ok {
 			delete(a.owed, d)
-			a.receipts[c.Body.Round] = append(a.receipts[c.Body.Round], d)
-			a.giveReceipt(to, c)
+			if a.promise(aggregate.ReceiptPromise(c.Body.Round, d)) {
+				a.giveReceipt(to, c)
+			}
 		}
 	}
 	return len(a.owed) == 0

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"drystone/aggregate"
 	"drystone/protocol"
 )
 
@@ -87,4 +88,47 @@ func TestPartition(t *testing.T) {
 
 func (s *Sim) within(aggs []int, id protocol.PeerID) bool {
 	return slices.ContainsFunc(aggs, func(i int) bool { return s.Aggs[i].ID() == id })
+}
+
+// Receipts bind who was killed after it gave them: when all restart and the log has lost the commit, which Raft alone would
+// never do, nobody signs a Freeze without it. Without the journal of promises they would, and the judge says so.
+func TestReceiptsSurviveARestart(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		s := New(Setup{Seed: 1, Links: calm})
+		victim, lost := s.Trainers[0], false
+		var watch func()
+		watch = func() {
+			if len(victim.made) == 0 || len(victim.receipts[victim.made[0]]) < 2 {
+				s.After(10*time.Millisecond, watch)
+				return
+			}
+			lost = find(s.Aggs[0].Chain, protocol.KindFreeze, 0) == nil
+			s.lose(victim, keep)
+		}
+		s.After(10*time.Millisecond, watch)
+		s.Run(10 * time.Minute)
+		if wrong := s.Judge(); !lost || keep != (len(wrong) == 0) {
+			t.Errorf("journal kept: %v, lost in time: %v, judged %q", keep, lost, wrong)
+		}
+	}
+}
+
+// lose takes a trainer's commits out of the log, and restarts all aggregators from that log and, if it is kept, their journal.
+func (s *Sim) lose(victim *Trainer, journal bool) {
+	o := s.orders[0]
+	of := func(record []byte) bool {
+		_, msg, err := aggregate.DecodeRecord(record)
+		c, ok := msg.(*protocol.Signed[protocol.Commit])
+		return err == nil && ok && c.Body.Peer == victim.ID()
+	}
+	o.log = slices.DeleteFunc(o.log, of)
+	o.admit = func(record []byte) bool { return !of(record) }
+	for _, a := range s.Aggs {
+		a.Crash()
+		a.snapshot, a.snapAt, a.furthest = nil, 0, 0
+		if !journal {
+			a.journal = nil
+		}
+		a.Restart()
+	}
 }

@@ -15,10 +15,10 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 	switch d := d.(type) {
 	case aggregate.DutySign:
 		st := d.Statement
-		if a.machine.MaySign(&st, a.clock(), a.since, a.receipts[st.Round]) != nil {
+		if a.machine.MaySign(&st, a.clock(), a.since, a.promises.Receipts(st.Round)) != nil {
 			return nil
 		}
-		return [][]byte{a.cosign(st)}
+		return a.promised(st)
 	case aggregate.DutyGather:
 		return a.gather(d)
 	case aggregate.DutyMerge:
@@ -26,7 +26,7 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 		if !ok {
 			return nil
 		}
-		return [][]byte{a.cosign(st)}
+		return a.promised(st)
 	case aggregate.DutyDraw:
 		return [][]byte{aggregate.DrawRecord(protocol.Sign(a.Key, protocol.Draw{Run: a.sim.Run0, Round: d.Round, Verifier: a.ID(), BLS: blsSign(blsKey(a.ID()), d.Message)}))}
 	case aggregate.DutyCheck:
@@ -36,10 +36,31 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 	case aggregate.DutyRotate:
 		return [][]byte{a.rotate(d.Rotation)}
 	case aggregate.DutyCheckpoint:
+		if !a.promise(aggregate.NumberedPromise(aggregate.PromiseCheckpoint, d.Size, d.Root)) {
+			return nil
+		}
 		note := must(verify.SignCheckpoint(a.Key, a.sim.Run0, d.Size, d.Root))
 		return [][]byte{aggregate.CheckpointRecord(aggregate.Checkpoint{Size: d.Size, Signer: a.ID(), Note: note})}
 	}
 	return nil
+}
+
+// promise writes down what is about to be signed, and reports false for what contradicts an earlier promise.
+func (a *Aggregator) promise(x aggregate.Promise) bool {
+	known, err := a.promises.Check(x)
+	if err == nil && !known {
+		a.promises.Note(x)
+		a.journal = append(a.journal, must(x.Encode()))
+	}
+	return err == nil
+}
+
+// promised returns the record of an honest signature under a statement.
+func (a *Aggregator) promised(st protocol.Statement) [][]byte {
+	if !a.promise(must(aggregate.StatementPromise(&st))) {
+		return nil
+	}
+	return [][]byte{a.cosign(st)}
 }
 
 func (a *Aggregator) cosign(st protocol.Statement) []byte {

@@ -121,7 +121,7 @@ func (s *Sim) judgeReceipts() (wrong []string) {
 			givers := map[protocol.PeerID]bool{}
 			for _, r := range t.receipts[commit] {
 				for _, a := range s.Aggs {
-					givers[a.ID()] = givers[a.ID()] || a.ID() == r.Body.Aggregator && a.Honest() && a.life == 1
+					givers[a.ID()] = givers[a.ID()] || a.ID() == r.Body.Aggregator && a.Honest()
 				}
 			}
 			n := 0

@@ -1,0 +1,3 @@
+package cuda
+
+var libraryNames = []string{"libcuda.so.1"}

@@ -1,0 +1,5 @@
+//go:build !linux && !windows
+
+package cuda
+
+var libraryNames = []string{"libcuda"} // dynlib opens nothing here
