@@ -186,6 +186,9 @@ func (m *Machine) tally(r *round, e *entry, sl *slot) {
 	switch n, t := len(m.council.Members), m.threshold(); {
 	case failed == 0:
 		sl.State = SlotPassed
+	case failed >= t && m.spared(r, e, sl):
+		sl.State = SlotWithheld
+		m.absent(r, e)
 	case failed >= t:
 		sl.State = SlotRefuted
 		m.refute(r, e, sl)
@@ -320,10 +323,11 @@ func (m *Machine) overdue(r *round, e *entry, sl *slot) {
 	m.evidence(ev)
 }
 
-// stands reports whether a contribution is paid: it was merged, not refuted, and at least one check of it was answered.
+// stands reports whether a contribution is paid: it was merged, not refuted, at least one check of it was answered, and none
+// found it withheld.
 func (e *entry) stands() bool {
 	answered := slices.ContainsFunc(e.Check.Slots, func(s slot) bool {
 		return s.State == SlotPassed || s.State == SlotCleared || s.State == SlotUndecided
 	})
-	return e.Reveal != nil && !e.Check.Refuted && answered
+	return e.Reveal != nil && !e.Check.Refuted && answered && !e.withheld()
 }

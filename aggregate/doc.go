@@ -82,6 +82,10 @@
 // verdict came: Open r+W waits for all checks of round r, so the effect does not depend on timing. In this version it is
 // out for the rest of the run, and all its work of that epoch is void.
 //
+// Absence. With RunSpec.Verify.Grace a quorum of failed verdicts refutes if more than f found something false. Otherwise the
+// contribution is withheld: it is not paid, and its peer is on probation from the opening of r+W. Withheld contributions of
+// fewer than W rounds are one absence; whatever is withheld in a second one is refuted.
+//
 // Pay. A contribution to a RevealSet earns steps x tokens per step x share of parameters trained for the payout address of the peer's latest Join at
 // that moment, if one of its checks was answered and it was not refuted; unchecked work is not paid. An epoch is due when
 // every check of its rounds has ended, after the epoch before; LogRoot is the transparency log's at that moment. t equal

@@ -265,3 +265,100 @@ func TestApplyDownRefuses(t *testing.T) {
 		}
 	})
 }
+
+// riceDown is a run of two rounds with a way down.
+func riceDown(s *protocol.RunSpec) {
+	twoRounds(s)
+	s.Codec.Down, s.Codec.DownTopK, s.Codec.DownValueBits, s.Codec.DownDecay = "rice", 320, 2, 1
+}
+
+// A run with a way down is certified to its end, and a Certificate whose updates no merge gives is refused before it counts.
+func TestCertificateNeedsUpdates(t *testing.T) {
+	p := newPlay(t, riceDown)
+	toMerge(p)
+	good := p.w.Certify(duty[aggregate.DutyMerge](p, 0))
+	for name, change := range map[string]func(*protocol.Certificate){
+		"none":      func(c *protocol.Certificate) { c.Updates = nil },
+		"one more":  func(c *protocol.Certificate) { c.Updates = append(c.Updates, protocol.ShardUpdate{}) },
+		"too large": func(c *protocol.Certificate) { c.Updates[0].Size = 1 << 24 },
+		"no root":   func(c *protocol.Certificate) { c.Updates[0].Root = protocol.Digest{} },
+	} {
+		c, err := protocol.DecodeBody[protocol.Certificate](&good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(c)
+		_, err = p.m.Apply(p.w.Cosign(p.w.Aggs[0], protocol.NewStatement(good.Run, good.Round, good.Prev, *c)))
+		if !errors.Is(err, aggregate.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	q := newPlay(t, riceDown)
+	q.join(0, 1, 2)
+	q.work()
+	for i := range 3 {
+		q.must(q.w.CommitOn(q.m.View(), i, "stale", protocol.Hash("another model"), protocol.Digest{}))
+	}
+	q.rounds(1, 0, 1, 2) // nothing stands: the Certificate is derived, and nothing changes
+	all := certificates(t, q)
+	if len(all) != 1 || !slices.Equal(all[0].Updates, q.w.Spec.Codec.NoUpdates(q.w.Params)) || len(all[0].Updates) == 0 {
+		t.Errorf("certificate of a round without contributions: %+v", all)
+	}
+}
+
+// certificates returns those of a run in order.
+func certificates(t *testing.T, p *play) (all []*protocol.Certificate) {
+	t.Helper()
+	for i := range p.final {
+		if p.final[i].Statement.Kind != protocol.KindCertificate {
+			continue
+		}
+		c, err := protocol.DecodeBody[protocol.Certificate](&p.final[i].Statement)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// Where shards have owners the Certificate lists what they say of each, and a machine that is restored within the merge goes on
+// to the same statement.
+func TestOwnersCertifyUpdates(t *testing.T) {
+	p := newOwnedPlay(t, func(s *protocol.RunSpec) { riceDown(s); fewOwners(s) })
+	p.join(0, 1, 2)
+	p.rounds(1, 0, 1, 2)
+	restored, err := aggregate.New(p.w.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range p.records {
+		if _, err := restored.Apply(record); err != nil && !errors.Is(err, aggregate.ErrRefused) {
+			t.Fatal(err)
+		}
+		snapshot, err := restored.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := aggregate.New(p.w.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Restore(snapshot); err != nil {
+			t.Fatal(err)
+		}
+		restored = again
+	}
+	want, err := p.m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := restored.Snapshot(); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the state after restarts differs: %v", err)
+	}
+	for _, c := range certificates(t, p) {
+		if len(c.Updates) != ownedShards || slices.ContainsFunc(c.Updates, func(u protocol.ShardUpdate) bool { return u.Size != 32 }) { // as aggtest makes them
+			t.Errorf("updates %+v", c.Updates)
+		}
+	}
+}

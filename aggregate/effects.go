@@ -112,6 +112,7 @@ const (
 	EvidenceDoubleStatement   EvidenceKind = 5 // an aggregator signed another statement than the one that it signed before
 	EvidenceDoubleShard       EvidenceKind = 6 // an aggregator signed two results for one shard of a round; the first counts
 	EvidenceDoubleSettlement  EvidenceKind = 7 // an aggregator signed two settlements of one epoch; the first counts
+	EvidenceWithheld          EvidenceKind = 8 // a contributor opened nothing in time, for the first time; the contribution is not paid
 )
 
 // String returns the kind in words.
@@ -131,6 +132,8 @@ func (k EvidenceKind) String() string {
 		return "double shard certificate"
 	case EvidenceDoubleSettlement:
 		return "double settlement"
+	case EvidenceWithheld:
+		return "opening withheld"
 	}
 	return "unknown"
 }
@@ -140,7 +143,7 @@ type Evidence struct {
 	_      struct{} `cbor:",toarray"`
 	Kind   EvidenceKind
 	Round  uint32
-	Who    protocol.PeerID // who contradicted itself; the contributor of an undecided or unchecked contribution
+	Who    protocol.PeerID // who contradicted itself; the contributor of an undecided, unchecked or withheld contribution
 	First  protocol.Digest // of the message that counts; zero if there is none
 	Second protocol.Digest // of the other
 }

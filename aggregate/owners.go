@@ -50,12 +50,13 @@ func (m *Machine) rank() {
 type ownership struct {
 	m     *Machine
 	n     int                  // owners of each shard, if all of them are there
+	rush  bool                 // half of the reveal phase is over
 	away  []bool               // by place in the council
 	spans []protocol.ShardSpan // by place in the roster
 }
 
 func (m *Machine) ownership(r *round) *ownership {
-	o := &ownership{m: m, n: m.ownersOf(r), away: make([]bool, len(m.council.Members)), spans: m.spans(r)}
+	o := &ownership{m: m, n: m.ownersOf(r), rush: m.s.Phase == PhaseReveal && m.s.Extended, away: make([]bool, len(m.council.Members)), spans: m.spans(r)}
 	for i, a := range m.council.Members {
 		o.away[i] = m.away(a.ID)
 	}
@@ -63,7 +64,9 @@ func (m *Machine) ownership(r *round) *ownership {
 }
 
 // of returns who owns a shard: the first in its order that are not away, and if these are too few, those that are. Where
-// the words of those are split so that t equal ones can no longer come together, the next in order join them.
+// the words of those are split so that t equal ones can no longer come together, the next in order join them. In the second
+// half of the reveal phase everyone owns a shard that more than f hold and fewer than t: the next in order may be dead as
+// well, and there is no time to find that out one after the other.
 func (o *ownership) of(shard int, v votes) []protocol.PeerID {
 	if shard >= len(o.m.orders) {
 		return nil // not of a round that has owners
@@ -76,9 +79,12 @@ func (o *ownership) of(shard int, v votes) []protocol.PeerID {
 			}
 		}
 	}
-	open := 0
+	n, open := o.n, 0
+	if o.rush && v.best > o.m.council.Quorum().Faults() && v.best < o.m.threshold() {
+		n = len(order)
+	}
 	for i, id := range order {
-		if i >= o.n && v.best+open >= o.m.threshold() {
+		if i >= n && v.best+open >= o.m.threshold() {
 			return order[:i]
 		}
 		if !v.has(id) {

@@ -116,14 +116,21 @@ func TestOwnershipChangesNothingWhereAllOwn(t *testing.T) {
 // n-t aggregators that crash, at any moment of a round and for good, stall nothing even where f is 0, and change no
 // statement: the chain is that of the undisturbed run.
 func TestOwnersThatCrash(t *testing.T) {
-	calm := newOwnedPlay(t, fewOwners)
+	for _, shards := range []int{2, ownedShards} { // of few shards the next in order may own none, and be dead as well
+		ownersThatCrash(t, shards)
+	}
+}
+
+func ownersThatCrash(t *testing.T, shards int) {
+	calm := newPlayOf(t, shards, fewOwners)
 	calm.join(0, 1, 2)
 	calm.rounds(2, 0, 1, 2)
-	for a := range 5 {
-		b := (a + 1 + a%3) % 5
+	for pair := range 10 {
+		a := pair % 5
+		b := (a + 1 + pair/5) % 5
 		alive := slices.DeleteFunc([]int{0, 1, 2, 3, 4}, func(i int) bool { return i == a || i == b })
 		for _, at := range []aggregate.Phase{aggregate.PhaseTrain, aggregate.PhaseReveal, aggregate.PhaseMerge} {
-			p := newOwnedPlay(t, fewOwners)
+			p := newPlayOf(t, shards, fewOwners)
 			p.join(0, 1, 2)
 			crashed := false
 			for p.m.Phase() != aggregate.PhaseFinished {

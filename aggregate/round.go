@@ -41,8 +41,8 @@ func (m *Machine) phaseOver() {
 		m.passOverMerge()
 		return
 	case m.s.Phase == PhaseReveal && !m.s.Extended && m.owned(m.round(m.s.Round)):
-		m.s.Extended = true
 		m.passOverGather()
+		m.s.Extended = true
 		return
 	case m.s.Phase == PhaseReveal:
 		m.fixRevealSet(true)
@@ -88,6 +88,7 @@ func (m *Machine) fixOpen() bool {
 			p.Active = false
 		}
 	}
+	m.probation(r)
 	propose(m, m.opening(roster, capacity))
 	m.enter(PhaseOpening)
 	return true

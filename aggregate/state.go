@@ -67,7 +67,7 @@ type peer struct {
 	Active    bool
 	Misses    uint32
 	Convicted bool
-	Refuted   uint32 // first refuted round, if Convicted
+	Refuted   uint32 // first refuted round, if Convicted; otherwise one more than the first round of its absence, 0 for none
 	Tokens    uint64
 	Merged    uint32
 	Shards    uint32 // that it can train, 0 for all: of its latest Join

@@ -44,6 +44,8 @@ type PeerView struct {
 	Misses    uint32 // consecutive rounds without a revealed contribution
 	Convicted bool   // out for the rest of the run
 	Refuted   uint32 // the round of the refuted contribution, if Convicted
+	Withheld  bool   // opened nothing when a check asked, from round Since on: the next time convicts
+	Since     uint32 // if Withheld
 	Tokens    uint64 // trained in contributions that entered a merge, refuted ones excepted
 	Rounds    uint32 // contributions that entered a merge, refuted ones included
 	Shards    uint32 // that it can train, 0 for all
@@ -104,11 +106,12 @@ const (
 	SlotUndecided SlotState = 6 // it failed, and too few others answered
 	SlotUnchecked SlotState = 7 // every verifier was late
 	SlotVoid      SlotState = 8 // another check refuted the contribution first
+	SlotWithheld  SlotState = 9 // nothing was opened, and the RunSpec spares the first time: not paid
 )
 
 // String returns the state in words.
 func (s SlotState) String() string {
-	names := [...]string{"unknown", "owed", "disputed", "passed", "refuted", "cleared", "undecided", "unchecked", "void"}
+	names := [...]string{"unknown", "owed", "disputed", "passed", "refuted", "cleared", "undecided", "unchecked", "void", "withheld"}
 	if int(s) >= len(names) {
 		return names[0]
 	}
@@ -128,8 +131,14 @@ func (m *Machine) View() View {
 		v.Pending = m.s.Ballots[0].signed()
 	}
 	for _, p := range m.s.Peers {
-		v.Peers = append(v.Peers, PeerView{ID: p.ID, Payout: p.Payout, Nonce: p.Nonce, Active: p.Active, Misses: p.Misses,
-			Convicted: p.Convicted, Refuted: p.Refuted, Tokens: p.Tokens, Rounds: p.Merged, Shards: p.Shards})
+		pv := PeerView{ID: p.ID, Payout: p.Payout, Nonce: p.Nonce, Active: p.Active, Misses: p.Misses,
+			Convicted: p.Convicted, Tokens: p.Tokens, Rounds: p.Merged, Shards: p.Shards}
+		if p.Convicted {
+			pv.Refuted = p.Refuted
+		} else if p.Refuted > 0 {
+			pv.Withheld, pv.Since = true, p.Refuted-1
+		}
+		v.Peers = append(v.Peers, pv)
 	}
 	for i := range m.s.Rounds {
 		v.Rounds = append(v.Rounds, m.viewRound(&m.s.Rounds[i]))

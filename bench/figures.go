@@ -42,6 +42,7 @@ var figures = []Figure{
 	joinTime,
 	joinDonors,
 	churn64,
+	bytesPerPeer,
 	commOverhead,
 	hostilePeers,
 	topicTraffic,

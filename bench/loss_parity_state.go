@@ -45,27 +45,18 @@ func (e *Env) stateFile(t *lossTrial, a *arm, seed uint64) (*stateFile, error) {
 	if err := os.MkdirAll(e.State, 0o755); err != nil {
 		return nil, err
 	}
-	key := struct {
-		Specs         []protocol.RunSpec
-		Alone         int
-		Keep          bool
-		Down          protocol.CodecSpec
-		Corpus        protocol.Digest
-		Workers       int
-		Steps, Points uint32
-		Scored        int
-	}{nil, a.Alone, a.Keep, a.Down, t.corpus.digest, t.workers, t.steps, t.points, t.scored}
+	key := fmt.Appendf(nil, "%s alone %d keep %v workers %d steps %d points %d scored %d", t.corpus.digest, a.Alone, a.Keep, t.workers, t.steps, t.points, t.scored)
 	for phase := range max(len(a.Phases), 1) {
 		spec := t.spec(a, seed)
 		t.choose(a, phase)(&spec)
-		key.Specs = append(key.Specs, spec)
-	}
-	b, err := json.Marshal(key)
-	if err != nil {
-		return nil, err
+		b, err := protocol.Encode(&spec)
+		if err != nil {
+			return nil, err
+		}
+		key = append(key, b...)
 	}
 	name := strings.ReplaceAll(strings.ReplaceAll(a.Name, ",", ""), " ", "-")
-	return &stateFile{filepath.Join(e.State, fmt.Sprintf("%s-%s-seed%d-%s", t.model.Name, name, seed, protocol.Hash("bench/arm", b).Short()))}, nil
+	return &stateFile{filepath.Join(e.State, fmt.Sprintf("%s-%s-seed%d-%s", t.model.Name, name, seed, protocol.Hash("bench/arm", key).Short()))}, nil
 }
 
 // result returns nil if there is none yet.

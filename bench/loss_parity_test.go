@@ -55,10 +55,10 @@ func TestLossParityArms(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", a.Name, err)
 		}
-		if n := len(r.Curve); n != 3 || r.Curve[n-1].Tokens != trial.tokens() || r.Loss >= 0.8*5.545 {
+		if n := len(r.Curve); n != 3 || r.Curve[n-1].Tokens != trial.tokens() || r.Loss >= r.Curve[0].Loss || r.Loss >= 0.95*5.545 {
 			t.Errorf("%s: %+v", a.Name, r)
 		}
-		if (r.Up == 0) != (a.Alone > 0) || a.Down.Up != "" && r.Down < 40 || strings.HasPrefix(a.Name, "dense") && r.Up != 1 {
+		if (r.Up == 0) != (a.Alone > 0) || strings.Contains(a.Name, "k 256 down") && r.Down < 40 || strings.HasPrefix(a.Name, "dense") && r.Up != 1 {
 			t.Errorf("%s: %v times less up, %v down", a.Name, r.Up, r.Down)
 		}
 		if other := seen[r.State]; other != "" {
@@ -71,7 +71,7 @@ func TestLossParityArms(t *testing.T) {
 // An arm that is stopped goes on to the result that it has without a stop, and a result is not trained again.
 func TestLossParityGoesOn(t *testing.T) {
 	trial := tinyTrial(t)
-	for _, a := range []arm{aloneArm(), compressedArms()[0], choices()[1].arm, choices()[5].arm} {
+	for _, a := range []arm{aloneArm(), compressedArms()[0], choices()[1].arm, choices()[7].arm} {
 		whole, stopped := testEnv(t), testEnv(t)
 		whole.State, stopped.State = t.TempDir(), t.TempDir()
 		want, err := whole.trainArm(t.Context(), trial, &a, 2)

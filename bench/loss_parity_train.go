@@ -16,8 +16,7 @@ import (
 type course struct {
 	Step     uint32 // that each worker has done
 	Theta    []float32
-	Outer    []float32
-	Down     []float32   // error feedback of the aggregators
+	Outer    []float32   // with the error feedback of the way down
 	Feedback [][]float32 // of each worker
 	M, V     [][]float32 // likewise, if the arm keeps them
 	Curve    []point
@@ -40,6 +39,7 @@ func (t *lossTrial) spec(a *arm, seed uint64) protocol.RunSpec {
 	s := node.DefaultSpec()
 	s.Name, s.Seed, s.Model = "loss-parity", seed, t.model.Shape
 	s.Train.Batch, s.Train.Rounds, s.Train.Steps, s.Train.Segment, s.Train.Warmup = t.batch, t.steps/roundSteps, roundSteps, roundSteps, t.steps/45
+	s.Train.LR, s.Train.MinLR = 1e-3, 1e-4 // small steps want a lower rate than the template's of 1024 tokens
 	s.Aggregate = protocol.AggregateSpec{Rule: "mean", MinPeers: 2}
 	s.Data = t.data
 	return s
@@ -113,7 +113,7 @@ func (e *Env) trainPhase(ctx context.Context, t *lossTrial, a *arm, seed uint64,
 	if c.Step == 0 {
 		c.Theta = d.theta
 	}
-	if want := d.spec.Outer.State(len(c.Theta)); a.Alone == 0 && len(c.Outer) != want {
+	if want := d.spec.OuterState(len(c.Theta)); a.Alone == 0 && len(c.Outer) != want {
 		c.Outer = make([]float32, want)
 	}
 	total := t.length(a)
@@ -200,13 +200,10 @@ func (c *course) round(ctx context.Context, d *device, t *lossTrial, a *arm) err
 			return fmt.Errorf("the merge left out %s", m.Peer.Short())
 		}
 	}
-	if a.Down.Up != "" {
-		if err := c.lower(a, merged.Theta); err != nil {
-			return err
-		}
-	} else {
-		c.Dn += 4 * uint64(len(merged.Theta))
+	if d.spec.Codec.Down == "" {
+		c.Dn += 4 * uint64(len(c.Theta)) // the state
 	}
+	c.Dn += bytesOf(merged.Down)
 	c.Rounds, c.Step, c.Theta, c.Outer = c.Rounds+1, c.Step+h, merged.Theta, merged.Outer
 	return nil
 }
@@ -254,33 +251,6 @@ func (c *course) goOn(ctx context.Context, d *device, worker int, h uint32) (pay
 		payloads = append(payloads, payload)
 	}
 	return payloads, nil
-}
-
-// lower makes theta what receivers of the compressed update have, which is what the aggregators go on with.
-func (c *course) lower(a *arm, theta []float32) error {
-	codec, err := delta.New(a.Down)
-	if err != nil {
-		return err
-	}
-	if c.Down == nil {
-		c.Down = make([]float32, len(theta))
-	}
-	for k := range a.Down.Shards(len(theta)) {
-		lo, hi := a.Down.Shard(len(theta), k)
-		update := make([]float32, hi-lo)
-		for j := range update {
-			update[j] = c.Theta[lo+j] - theta[lo+j]
-		}
-		payload, err := codec.Broadcast(nil, update, c.Down[lo:hi])
-		if err != nil {
-			return fmt.Errorf("encode the update of shard %d: %w", k, err)
-		}
-		for j, u := range update {
-			theta[lo+j] = c.Theta[lo+j] - u
-		}
-		c.Dn += uint64(len(payload))
-	}
-	return nil
 }
 
 func bytesOf(payloads [][]byte) (n uint64) {

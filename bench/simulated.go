@@ -106,6 +106,36 @@ var commOverhead = simulated(Figure{
 	Limit:  40 * time.Minute,
 }, "node", "^TestCommOverhead$")
 
+// bytesPerPeer holds each row to the least that is wanted of it.
+var bytesPerPeer = func() Figure {
+	f := simulated(Figure{
+		Name: "bytes-per-peer",
+		What: "how many times below dense float32 a trainer of the 10.8 M model sends (up) and gets (down) in a round of 30 steps: payloads of " +
+			"the second round of real training on short sequences, and the same on the wire, one copy, with the messages around them, " +
+			"the frames of gossip and blobs, QUIC, UDP and IPv4, over simulated lines. Statements are not in it: comm-overhead counts all packets",
+		Unit:   "times",
+		Target: Target{Of: "ratio", Cmp: ">=", Bound: 1},
+		Needs:  "20 minutes, 8 GB of memory",
+		Limit:  60 * time.Minute,
+	}, "node", "^TestBytesPerPeer$")
+	measure := f.Measure
+	f.Measure = func(ctx context.Context, e *Env) ([]Row, error) {
+		rows, err := measure(ctx, e)
+		for i := range rows {
+			for what, least := range leastBelow {
+				if strings.HasSuffix(rows[i].Case, what) {
+					rows[i].Other = &Other{"wanted at least", *exactly(least, 1)}
+				}
+			}
+		}
+		return rows, err
+	}
+	return f
+}()
+
+// leastBelow is how many times below dense float32 the rows of bytes-per-peer are to be.
+var leastBelow = map[string]float64{"up, payload": 200, "up, on the wire": 180, "down, payload": 50, "down, on the wire": 50}
+
 var hostilePeers = simulated(Figure{
 	Name:   "hostile-peers",
 	What:   "how much longer rounds of honest trainers take among strangers who flood, send garbage, withhold, replay and stall, over simulated lines of 100 Mbit/s down and 20 up with 100 ms round trip",

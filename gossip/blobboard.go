@@ -126,6 +126,15 @@ func (b *board) took(d time.Duration) {
 	b.typical += (d - b.typical) / 8
 }
 
+// late is how long a piece may be under way before another source is asked for it too: much longer than pieces take, or, while
+// none has come, than a slow one takes. Blobs of one piece would else be asked for twice wherever many want them at once.
+func (b *board) late() time.Duration {
+	if b.typical == 0 {
+		return slowPiece
+	}
+	return max(2*b.typical, fetchTick)
+}
+
 // choose returns the piece to ask s for next: of those not under way one that the fewest sources have, a random one of
 // several; else one that has been under way for much longer than pieces take, from another source alone.
 func (b *board) choose(s *source) (int, bool) {
@@ -144,7 +153,7 @@ func (b *board) choose(s *source) (int, bool) {
 			if best < 0 || b.holders[i] < b.holders[best] {
 				best = i
 			}
-		case fl.n == 1 && time.Since(fl.since) > max(2*b.typical, fetchTick):
+		case fl.n == 1 && time.Since(fl.since) > b.late():
 			if late < 0 || fl.since.Before(b.flights[late].since) {
 				late = i
 			}
@@ -215,6 +224,7 @@ func (f *fetch) pause(s *source, d time.Duration) {
 
 // missed counts a piece that a source did not have, and reports whether that is forgiven. It is asked again what it has.
 func (f *fetch) missed(s *source) bool {
+	f.h.blobs.conduct.blame(s.id, pointsMissing)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.misses++

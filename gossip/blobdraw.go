@@ -150,8 +150,6 @@ func (f *fetch) fail(ctx context.Context, s *source, err error) {
 		f.h.cfg.Logger.Warn("blob source dropped", "blob", f.d, "source", s.id, "err", err)
 	case errors.Is(err, ErrStalled):
 		f.h.blobs.conduct.blame(s.id, pointsStalled)
-	case s.misses > maxMisses:
-		f.h.blobs.conduct.blame(s.id, pointsMissing)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

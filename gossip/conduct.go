@@ -18,7 +18,7 @@ import (
 const (
 	pointsLied    = 100  // data that does not match the digest, a malformed answer
 	pointsStalled = 30   // a request or a response that stopped moving
-	pointsMissing = 20   // in one fetch more than maxMisses pieces that it said it had
+	pointsMissing = 10   // a piece that it said it had
 	pointsStale   = 0.5  // a message of its own to a round long over
 	pointsPassed  = 0.05 // another's message to a round long over
 	pointsFlood   = 0.01 // a message beyond its rate

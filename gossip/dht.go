@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 	lookupTime     = 20 * time.Second // a lookup or an advertisement takes no longer
 	lookupWant     = 64               // providers asked for
 	bucketSize     = 20               // k of Kademlia; 256 buckets bound the table
+	probeMembers   = 4                // members dialled after a lookup by a host with enough neighbours
 	lookupWidth    = 3                // alpha: requests of one lookup side by side
 )
 
@@ -34,6 +36,7 @@ type finder struct {
 	dht     *kad.IpfsDHT
 	key     cid.Cid
 	members atomic.Int64 // others that the last lookup found
+	lost    atomic.Int64 // of them that cannot be reached, by those that were dialled after it
 }
 
 // newFinder starts the DHT.
@@ -73,11 +76,28 @@ func (h *Host) lookup() {
 			}
 			cancel()
 		}
-		found := h.findMembers()
-		if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
-			h.dial(found[:min(len(found), dialPerRound)])
+		h.reachMembers(h.findMembers())
+	}
+}
+
+// reachMembers dials some of the members that the DHT names and that are not connected: as many as the host may lack
+// neighbours, else a few, so that two parts of a network that have lost each other meet again, and so that it shows if they
+// cannot.
+func (h *Host) reachMembers(found []peer.AddrInfo) {
+	few := probeMembers
+	if len(h.lib.Network().Peers()) < (h.cfg.Peers+1)/2 {
+		few = dialPerRound
+	}
+	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+	tried := found[:min(len(found), few)]
+	h.dial(tried)
+	failed := 0
+	for _, info := range tried {
+		if h.lib.Network().Connectedness(info.ID) != network.Connected {
+			failed++
 		}
 	}
+	h.finder.lost.Store(int64(len(found) * failed / max(len(tried), 1)))
 }
 
 // findMembers asks the DHT for members and returns those that are not connected.

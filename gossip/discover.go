@@ -64,7 +64,7 @@ func (h *Host) discover(boot []peer.AddrInfo) {
 		}
 		h.saved.save()
 		ended := time.Now()
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(pause/2 + rand.N(pause)) // so that peers of one that was away do not all come back at once
 		for waiting := true; waiting; {
 			select {
 			case <-h.ctx.Done():

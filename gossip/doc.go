@@ -23,9 +23,9 @@
 //	messages from a neighbour   Config.MessageRate and ByteRate, before their signatures are checked
 //	held messages               Config.HoldBytes, each counted as 128 KiB at least; one neighbour a quarter; Config.HoldFor
 //	queue to one neighbour      256 RPCs; queue to validation 512 messages; validations under way 2048
-//	calls and streams inbound   16 per peer, 512 overall; request and response sizes by name; Config.CallTimeout
+//	calls and streams inbound   16 per peer, 512 overall, 256 of strangers (Host.Favour); request and response sizes by name; Config.CallTimeout
 //	calls outward               8 per peer, 256 overall; more wait
-//	connections                 trimmed to Config.Peers from twice that; libp2p's resource manager above it
+//	connections                 trimmed to Config.Peers from twice that, members last; libp2p's resource manager above it
 //	peer exchange               32 signed records of 2 KiB and 16 addresses
 //	address book                128 signed records, in Config.Book
 //	DHT                         20 peers a bucket; 256 records of members for half an hour, of no other key; lookups of 20 s
@@ -78,7 +78,7 @@
 //
 //	100    data that does not match its digest, or a malformed answer, in the blob exchange
 //	30     a stalled stream there
-//	20     a source that in one fetch lacked more than three pieces which it said it had
+//	10     a piece that it said it had and does not give
 //	0.5    a message of its own to a round long over (verdict Stale); 0.05 for passing on another's
 //	0.01   a message beyond its rate
 //

@@ -54,6 +54,8 @@ type Host struct {
 	flows flows
 	calls callTimes
 
+	favouring sync.Mutex
+
 	mu     sync.Mutex
 	closed bool
 	topics map[string]*Topic

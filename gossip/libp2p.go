@@ -82,6 +82,7 @@ func parseMultiaddrs(addrs []string) ([]ma.Multiaddr, error) {
 
 // resourceManager bounds connections, streams, memory and file descriptors, whatever the machine has.
 func resourceManager(peers int) (network.ResourceManager, error) {
+	shaking := max(64, peers/4) // handshakes under way
 	limits := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{
 			Conns: rcmgr.LimitVal(4*peers + 64), ConnsInbound: rcmgr.LimitVal(3*peers + 32), ConnsOutbound: rcmgr.LimitVal(3*peers + 32),
@@ -89,8 +90,8 @@ func resourceManager(peers int) (network.ResourceManager, error) {
 			FD: rcmgr.LimitVal(4*peers + 64), Memory: 1 << 30,
 		},
 		Transient: rcmgr.ResourceLimits{
-			Conns: 128, ConnsInbound: 64, ConnsOutbound: 96, Streams: 512, StreamsInbound: 256, StreamsOutbound: 384,
-			FD: 96, Memory: 128 << 20,
+			Conns: rcmgr.LimitVal(shaking + 64), ConnsInbound: rcmgr.LimitVal(shaking), ConnsOutbound: 96,
+			Streams: 512, StreamsInbound: 256, StreamsOutbound: 384, FD: rcmgr.LimitVal(shaking + 32), Memory: 128 << 20,
 		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 8, ConnsInbound: 6, ConnsOutbound: 6, Streams: 256, StreamsInbound: 128, StreamsOutbound: 192,

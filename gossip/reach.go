@@ -206,5 +206,6 @@ func (h *Host) reachStats(s *Stats) {
 		}
 	}
 	s.Relays = len(via)
-	s.Members, s.Table, s.Known = int(h.finder.members.Load()), h.finder.dht.RoutingTable().Size(), h.saved.size()
+	s.Members, s.Away = int(h.finder.members.Load()), int(h.finder.lost.Load())
+	s.Table, s.Known = h.finder.dht.RoutingTable().Size(), h.saved.size()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"drystone/internal/simtest/simlink"
 	"drystone/protocol"
 )
 
@@ -58,6 +59,37 @@ func TestDeadLinkLivePeer(t *testing.T) {
 		if n := live[0].Stats().Table; n != 4 {
 			t.Errorf("%d peers in the table of a server, want the other four: who cannot be reached must not stand there", n)
 		}
+	})
+}
+
+// A network that falls into two parts shows in what the DHT names: each part's members cannot reach the other's. When the line
+// between them is back the parts meet again by themselves, and nothing is lost any more.
+func TestTwoParts(t *testing.T) {
+	inSim(t, simlink.Steady(20*time.Millisecond), func(s *sim) {
+		var all []*Host
+		for i := range 10 {
+			all = append(all, s.host(simlink.Line(100, 100), func(c *Config) {
+				c.Reach = ReachPublic
+				if i > 0 {
+					c.Bootstrap = all[0].Addrs()
+				}
+				if i > 5 {
+					c.Bootstrap = all[5].Addrs() // which leads to the first
+				}
+			}))
+		}
+		within(t, "told of all nine by the DHT", 5*time.Minute, func() bool {
+			return all[1].Stats().Members == 9 && all[9].Stats().Members == 9 && all[1].Stats().Away == 0
+		})
+		parted := func(from, to int) bool { return (from < 5) != (to < 5) }
+		s.network.Cut(parted)
+		within(t, "five of nine lost in either part", 10*time.Minute, func() bool {
+			return all[1].Stats().Away >= 4 && all[9].Stats().Away >= 4
+		})
+		s.network.Cut(nil)
+		within(t, "whole again", 10*time.Minute, func() bool {
+			return all[1].Stats().Away == 0 && all[9].Stats().Away == 0 && len(all[9].Peers()) > 4
+		})
 	})
 }
 

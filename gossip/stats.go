@@ -29,6 +29,7 @@ type Stats struct {
 	Punched   uint64 // holes punched, or relayed connections replaced by direct ones
 	Unpunched uint64 // holes that could not be punched
 	Members   int    // reachable members that the DHT named at the last lookup
+	Away      int    // of these that cannot be reached, estimated from those that were dialled after it
 	Table     int    // peers in the DHT's routing table
 	Known     int    // peers in the address book
 

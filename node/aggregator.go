@@ -248,6 +248,7 @@ func (a *Aggregator) applied(ap replica.Applied) {
 		s := e.Final[i]
 		a.noteStatement(&s)
 		a.learn(&s)
+		a.favour(&s)
 		a.spawn(func(ctx context.Context) { a.publish(ctx, &s) })
 		if s.Statement.Kind == protocol.KindCertificate {
 			a.announceStates()
@@ -313,6 +314,12 @@ func (a *Aggregator) report(e aggregate.Effects) {
 	for _, c := range e.Convicted {
 		a.emit(Event{Kind: EventConvicted, Round: c.Round, Peer: c.Peer,
 			Text: fmt.Sprintf("%s refuted: its contribution to round %d does not replay (segment %d)", c.Peer.Short(), c.Round, c.Segment)})
+	}
+	for _, v := range e.Evidence {
+		if v.Kind == aggregate.EvidenceWithheld {
+			a.emit(Event{Kind: EventWarning, Round: v.Round, Peer: v.Who,
+				Text: fmt.Sprintf("%s opened nothing of its contribution to round %d in time: it is not paid, and the next absence convicts", v.Who.Short(), v.Round)})
+		}
 	}
 	for _, f := range e.Faults {
 		a.emit(Event{Kind: EventWarning, Round: f.Round, Peer: f.Aggregator, Text: fmt.Sprintf("aggregator %s: %s in round %d", f.Aggregator.Short(), f.Kind, f.Round)})

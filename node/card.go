@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"drystone/internal/exact"
 	"drystone/trainer"
 )
 
@@ -16,7 +15,7 @@ const (
 )
 
 // openDevice checks the own device before it can lose anything, and moves its steps to the card if there is one to be used.
-// The error wraps exact.ErrWrong if the processor, or the card, computes wrongly.
+// The error wraps exact.ErrWrong if the processor, or a card that was asked for, computes wrongly.
 func (t *Trainer) openDevice(ctx context.Context) error {
 	if !t.ownDevice {
 		return nil
@@ -28,7 +27,7 @@ func (t *Trainer) openDevice(ctx context.Context) error {
 		return nil
 	}
 	err := t.toCard(ctx)
-	if err == nil || errors.Is(err, exact.ErrWrong) || ctx.Err() != nil {
+	if err == nil || !t.cfg.CardOptional || ctx.Err() != nil {
 		return err
 	}
 	t.cardFailed(t.history.rounds(), err)

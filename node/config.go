@@ -27,10 +27,11 @@ type Config struct {
 	NoLAN    bool         // stay silent on the local network
 	Threads  int          // of the compute device; default 1
 	Up, Down float64      // Mbit/s of blobs that are sent to peers and fetched from them; default unlimited
-	// OpenCard, if not nil, opens the card that steps of the own device run on. If it cannot be opened or fails, AwaitCard
-	// says whether to sit rounds out until it can, or to go on on the processor.
-	OpenCard  func() (exact.Kernels, error)
-	AwaitCard bool
+	// OpenCard, if not nil, opens the card that steps of the own device run on. If it fails later, AwaitCard says whether to sit
+	// rounds out until it can be opened again, or to go on on the processor. If it does not work at the start, that is an
+	// error, or with CardOptional the same as if it failed later.
+	OpenCard                func() (exact.Kernels, error)
+	AwaitCard, CardOptional bool
 	// Pace, if not nil, is called before every step of training and of a check, and holds it up until it returns. Its error
 	// should be that of its context.
 	Pace func(context.Context) error

@@ -31,11 +31,15 @@ func (m *member) putUpdates(payloads ...[]byte) error {
 	return nil
 }
 
-// model reads theta at the start of a round, whose ModelRoot is root. Where the run has a way down and an earlier state is
-// here it fetches payloads if they are fewer bytes than the state, and the state itself if that does not lead to root.
+// model reads the state of that root, which a round opens with or, in a run with a delay, trains from. Where the run has a way
+// down and an earlier state is here it fetches payloads if they are fewer bytes than the state, and the state itself if that
+// does not lead to root.
 func (m *member) model(ctx context.Context, round uint32, root protocol.Digest, sources func() []protocol.PeerID) ([]float32, error) {
 	if m.spec.Codec.Down == "" || m.blobs.Has(root) {
 		return m.vector(ctx, root, m.params, sources)
+	}
+	if at, _, err := m.history.modelRoot(round); round > 0 && (err != nil || at != root) {
+		round-- // it trains from the state of the round before
 	}
 	theta, err := m.stepTo(ctx, round, root, sources)
 	if err == nil {
@@ -65,7 +69,11 @@ func (m *member) stepTo(ctx context.Context, round uint32, root protocol.Digest,
 		return nil, err
 	}
 	for ; from < round; from++ {
-		if err := m.step(ctx, from, theta, sources); err != nil {
+		cert, err := m.certificate(from)
+		if err == nil {
+			err = m.step(ctx, cert, theta, sources)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("round %d: %w", from, err)
 		}
 	}
@@ -113,25 +121,31 @@ func (m *member) certificate(round uint32) (*protocol.Certificate, error) {
 	return cert, err
 }
 
-// step fetches the payloads of a round and takes theta to the state after it.
-func (m *member) step(ctx context.Context, round uint32, theta []float32, sources func() []protocol.PeerID) error {
-	cert, err := m.certificate(round)
-	if err != nil {
-		return err
-	}
+// step fetches the payloads that a Certificate names and takes theta to the state after its round.
+func (m *member) step(ctx context.Context, cert *protocol.Certificate, theta []float32, sources func() []protocol.PeerID) error {
+	return m.updates(ctx, cert, sources, func(shard int, payload []byte) error {
+		lo, hi := m.spec.Codec.Shard(m.params, shard)
+		return aggregate.ApplyDown(m.spec, theta[lo:hi], payload)
+	})
+}
+
+// updates fetches the payloads that a Certificate names and hands over each as it comes, from several goroutines.
+func (m *member) updates(ctx context.Context, cert *protocol.Certificate, sources func() []protocol.PeerID, take func(shard int, payload []byte) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fetchUpdates)
 	for k, u := range cert.Updates {
 		if u.Size == 0 {
 			continue
 		}
-		lo, hi := m.spec.Codec.Shard(m.params, k)
 		g.Go(func() error {
 			payload, err := m.update(ctx, cert, u, sources)
+			if err == nil {
+				err = take(k, payload)
+			}
 			if err != nil {
 				return fmt.Errorf("shard %d: %w", k, err)
 			}
-			return aggregate.ApplyDown(m.spec, theta[lo:hi], payload)
+			return nil
 		})
 	}
 	return g.Wait()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,9 +21,21 @@ func withDown(spec *protocol.RunSpec) {
 // certified states without having fetched more than the first one whole, who missed rounds makes up for them by payloads, and
 // an audit merges to the same payloads.
 func TestWayDown(t *testing.T) {
+	for delay := range uint32(2) {
+		t.Run(fmt.Sprintf("delay %d", delay), func(t *testing.T) {
+			if delay > 0 && !*long {
+				t.Skip("-long")
+			}
+			wayDown(t, delay)
+		})
+	}
+}
+
+func wayDown(t *testing.T, delay uint32) {
 	const rounds = 4
 	cfg := ownedConfig(t, rounds, protocol.AggregateSpec{Rule: "centered-clip", Radius: 1})
 	withDown(&cfg.Spec)
+	cfg.Spec.Train.Delay = delay
 	l := runLocal(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func overheadConfig(t *testing.T, trainers int) LocalConfig {
 	s.Founder = cfg.Spec.Founder
 	s.Model.Dim, s.Model.Layers, s.Model.Heads, s.Model.KVHeads, s.Model.FFN, s.Model.Context = 384, 6, 6, 6, 1024, 8
 	s.Train.Steps, s.Train.Segment, s.Train.Batch = overheadSteps, overheadSteps, 1
-	s.Codec.TopK = 64 // of 4096, in 2 bits: 200 times below dense
+	s.Codec = homeCodec()
 	s.Verify.Kind, s.Verify.Checks, s.Verify.Window = "prefix", 1, 64
 	cfg.Spec = WithData(s, data)
 	return cfg
@@ -54,6 +55,12 @@ func commOverhead(t *testing.T, peers int, delay uint32) {
 	cfg := overheadConfig(t, peers-4)
 	cfg.Spec.Train.Delay, cfg.Spec.Train.Rounds = delay, overheadRounds+delay
 	cfg.Edit = func(c *Config) { c.trained = func() { time.Sleep(computing) } }
+	var arrived lastTime // of each round's state at the last trainer
+	cfg.OnEvent = func(e Event) {
+		if e.Kind == EventStep && e.Step == 1 {
+			arrived.set(e.Round, time.Now())
+		}
+	}
 	what := fmt.Sprintf("%d peers", peers)
 	if delay > 0 {
 		what = fmt.Sprintf("%d peers, delay %d", peers, delay)
@@ -64,15 +71,49 @@ func commOverhead(t *testing.T, peers int, delay uint32) {
 		timed := 1 + delay
 		eventually(t, t.Context(), h, protocol.KindOpen, timed)
 		began, up, down := time.Now(), r.blobBytes(true), r.blobBytes(false)
+		sent, received := r.packets(len(r.Aggregators))
+		at := map[protocol.Kind]float64{}
+		for _, k := range []protocol.Kind{protocol.KindFreeze, protocol.KindRevealSet, protocol.KindCertificate} {
+			eventually(t, t.Context(), h, k, timed)
+			at[k] = time.Since(began).Seconds()
+		}
 		eventually(t, t.Context(), h, protocol.KindOpen, timed+1)
 		took := time.Since(began)
 		up, down = r.blobBytes(true)-up, r.blobBytes(false)-down
+		allSent, allReceived := r.packets(len(r.Aggregators))
 		checkStayed(t, h, r.Trainers, timed+1)
 		share := 100 * (1 - computing.Seconds()/took.Seconds())
 		n := uint64(len(r.Trainers))
-		t.Logf("figure comm-overhead|%s|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; a trainer fetches %.1f MB of blobs a round and serves %.1f MB",
-			what, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, float64(down/n)/1e6, float64(up/n)/1e6)
+		t.Logf("figure comm-overhead|%s|%.1f|a round takes %.2f s, of which %.2f s compute %d tokens at %d tokens/s; from the Open on the last "+
+			"trainer has its state at %.2f s, all commits are frozen at %.2f, the reveals attested at %.2f, the result is certified at %.2f; "+
+			"a trainer fetches %.2f MB of blobs a round and serves %.2f MB, and its packets of all kinds are %.2f MB up and %.2f MB down",
+			what, share, took.Seconds(), computing.Seconds(), overheadTokens, overheadSpeed, arrived.of(timed).Sub(began).Seconds(),
+			at[protocol.KindFreeze], at[protocol.KindRevealSet], at[protocol.KindCertificate], float64(down/n)/1e6, float64(up/n)/1e6,
+			float64(allSent-sent)/1e6/float64(n), float64(allReceived-received)/1e6/float64(n))
 	})
+}
+
+// lastTime keeps the last time that was set for each round.
+type lastTime struct {
+	mu sync.Mutex
+	at map[uint32]time.Time
+}
+
+func (l *lastTime) set(round uint32, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at == nil {
+		l.at = map[uint32]time.Time{}
+	}
+	if now.After(l.at[round]) {
+		l.at[round] = now
+	}
+}
+
+func (l *lastTime) of(round uint32) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at[round]
 }
 
 // blobBytes returns what all trainers have sent, or received, of blobs.

@@ -26,6 +26,7 @@ type simRun struct {
 	network *simlink.Network
 
 	mu    sync.Mutex
+	wires []*simlink.Wire                         // of every process, by its number
 	lines func(i int) simnet.NodeBiDiLinkSettings // of the process that starts as number i, the aggregators first
 }
 
@@ -64,6 +65,17 @@ func (r *simRun) place(c *Config) {
 	defer r.mu.Unlock()
 	p := r.network.Join(r.lines(r.network.Size()))
 	c.Listen, c.Network = p.Listen, p.Option
+	r.wires = append(r.wires, p.Wire)
+}
+
+// packets returns what all processes from a number on have sent and received, in bytes of packets.
+func (r *simRun) packets(from int) (sent, received int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.wires[from:] {
+		sent, received = sent+w.Sent.Load(), received+w.Received.Load()
+	}
+	return sent, received
 }
 
 // trainer opens one more trainer.

@@ -42,7 +42,11 @@ type sight struct {
 	heads            []headResponse // what the reached ones answered, this member not included
 	last             protocol.Digest
 	elsewhere        int // aggregators not reached from here that witnesses reach
+	members, lost    int // that the DHT names, and that cannot be reached of them
 }
+
+// fewLost is how many members at least must be lost for it to be said: some leave without a word all the time.
+const fewLost = 4
 
 // trouble says in one line what does not fit, "" if all does.
 func (s sight) trouble() string {
@@ -68,6 +72,8 @@ func (s sight) trouble() string {
 		return fmt.Sprintf("the network looks split: %d aggregators have another statement %d than is known here", fork, s.length-1)
 	case ahead >= s.witnesses:
 		return fmt.Sprintf("%d aggregators are more than a round ahead of the %d statements that arrived here: the connection is too slow, or something holds statements back", ahead, s.length)
+	case s.lost >= fewLost && 2*s.lost >= s.members:
+		return fmt.Sprintf("the network looks split: of %d members that were there in the last half hour some %d cannot be reached from here, unless so many have left; the aggregators are here, and the run goes on", s.members, s.lost)
 	}
 	return ""
 }
@@ -158,8 +164,9 @@ func (m *member) sight(ctx context.Context) sight {
 	council, _ := m.history.rules()
 	reached := m.reached()
 	own := m.head()
+	stats := m.host.Stats()
 	s := sight{total: len(council.Members), threshold: council.Threshold, reached: len(reached), neighbours: len(m.host.Peers()),
-		length: own.Length, last: own.Last, witnesses: len(council.Members) - council.Threshold + 1}
+		members: stats.Members, lost: stats.Away, length: own.Length, last: own.Last, witnesses: len(council.Members) - council.Threshold + 1}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, p := range reached {

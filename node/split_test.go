@@ -35,6 +35,10 @@ func TestTrouble(t *testing.T) {
 		{func(s *sight) { s.heads = head(3, 13, other) }, ""},    // on their way
 		{func(s *sight) { s.heads = head(2, 9, other) }, "another statement 8"},
 		{func(s *sight) { s.heads = head(1, 9, other) }, ""},
+		{func(s *sight) { s.members, s.lost = 9, 5 }, "looks split: of 9 members that were there in the last half hour some 5"},
+		{func(s *sight) { s.members, s.lost = 11, 5 }, ""},
+		{func(s *sight) { s.members, s.lost = 3, 3 }, ""}, // some leave all the time
+		{func(s *sight) { s.members, s.lost, s.reached = 9, 5, 2 }, "looks split: 2 of 4"},
 	} {
 		s := whole
 		c.edit(&s)

@@ -39,7 +39,8 @@ type Trainer struct {
 	ahead         *ahead // the next round, of the goroutine that follows the chain
 	onCard        bool   // steps run on the card; of the goroutine that has the Device
 	finished      chan struct{}
-	err           error // why it stopped, once finished is closed
+	err           error  // why it stopped, once finished is closed
+	absent        string // said last of an absence; of work
 }
 
 // OpenTrainer joins the run that the link names. It returns when the peer has asked for a place; training starts with the
@@ -90,8 +91,8 @@ func (t *Trainer) start(ctx context.Context, cfg TrainerConfig, link gossip.Link
 		if err := t.join(ctx); err != nil {
 			return err
 		}
-	} else if s, err := t.standing(ctx); err == nil && s.Convicted { // who comes back after the end hears it too
-		return convicted(s)
+	} else if s, err := t.standing(ctx); err == nil && s.convicted != nil { // who comes back after the end hears it too
+		return s.convicted
 	}
 	t.spawn(t.work)
 	t.spawn(t.watchPause)
@@ -152,29 +153,32 @@ func (t *Trainer) serve() {
 	t.host.Handle(callReveal, maxSmall, func(_ context.Context, _ protocol.PeerID, req []byte) ([]byte, error) {
 		return serveReveal(t.reveals, req)
 	})
-	t.host.Handle(callOpen, maxSmall, func(ctx context.Context, from protocol.PeerID, req []byte) ([]byte, error) {
-		council, _ := t.history.rules()
-		if _, ok := council.Member(from); !ok {
-			return nil, gossip.Errorf(gossip.CodeRefused, "only aggregators of the run may ask for an opening")
-		}
-		var r protocol.OpenRequest
-		if err := protocol.Decode(req, maxSmall, &r); err != nil {
-			return nil, gossip.Errorf(gossip.CodeBad, "%v", err)
-		}
-		// What is not yet frozen must not be opened: an aggregator could hand it to a copier.
-		if _, _, err := statementOf[protocol.RevealSet](t.history, protocol.KindRevealSet, r.Round); err != nil {
-			return nil, gossip.Errorf(gossip.CodeRefused, "round %d is not revealed yet", r.Round)
-		}
-		c, err := t.store.Load(r.Round)
-		if err != nil {
-			return nil, gossip.Errorf(gossip.CodeNotFound, "contribution to round %d is not here", r.Round)
-		}
-		o, err := c.Open(r)
-		if err != nil {
-			return nil, err
-		}
-		return o.Encode(), nil
-	})
+	t.host.Handle(callOpen, maxSmall, t.answerOpen)
+}
+
+// answerOpen opens what a check asks for.
+func (t *Trainer) answerOpen(_ context.Context, from protocol.PeerID, req []byte) ([]byte, error) {
+	council, _ := t.history.rules()
+	if _, ok := council.Member(from); !ok {
+		return nil, gossip.Errorf(gossip.CodeRefused, "only aggregators of the run may ask for an opening")
+	}
+	var r protocol.OpenRequest
+	if err := protocol.Decode(req, maxSmall, &r); err != nil {
+		return nil, gossip.Errorf(gossip.CodeBad, "%v", err)
+	}
+	// What is not yet frozen must not be opened: an aggregator could hand it to a copier.
+	if _, _, err := statementOf[protocol.RevealSet](t.history, protocol.KindRevealSet, r.Round); err != nil {
+		return nil, gossip.Errorf(gossip.CodeRefused, "round %d is not revealed yet", r.Round)
+	}
+	c, err := t.store.Load(r.Round)
+	if err != nil {
+		return nil, gossip.Errorf(gossip.CodeNotFound, "contribution to round %d is not here", r.Round)
+	}
+	o, err := c.Open(r)
+	if err != nil {
+		return nil, err
+	}
+	return o.Encode(), nil
 }
 
 // askCouncil calls aggregators, one after the other, until one answers.

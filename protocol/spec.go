@@ -152,6 +152,9 @@ type VerifySpec struct {
 	Checks uint32 `toml:"checks" cbor:"checks"` // verifiers that each draw one segment of every contribution
 	Chunks uint32 `toml:"chunks" cbor:"chunks"` // codec chunks drawn per check
 	Window uint32 `toml:"window" cbor:"window"` // W: a verdict on round r takes effect at the opening of r+W
+	// Grace says that the first absence in which a peer opens nothing costs it the pay of those rounds only. Without it, which
+	// is not encoded, an opening withheld convicts like a false one.
+	Grace bool `toml:"grace,omitempty" cbor:"grace,omitempty"`
 }
 
 // PayoutSpec is what verified work earns. Amounts are in whole tokens of the ledger, which has 18 decimals.

@@ -147,7 +147,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"deadlines.reveal", func(s *RunSpec) { s.Deadlines.Reveal = math.MaxUint32 }},
 		{"deadlines.check", func(s *RunSpec) { s.Deadlines.Check = 0 }},
 	}
-	covered := map[string]bool{"seed": true, "model.tied": true, "data.manifest": true, "train.recompute": true} // any value will do
+	covered := map[string]bool{"seed": true, "model.tied": true, "data.manifest": true, "train.recompute": true, "verify.grace": true} // any value will do
 	for _, tt := range table {
 		s := testSpec()
 		tt.change(s)

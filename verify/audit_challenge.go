@@ -114,11 +114,11 @@ func (a *audit) judge() error {
 		for _, c := range a.challenges[i].Chunks {
 			chunks[c] = true
 		}
-		a.standings = append(a.standings, standing(rec.Verdicts, len(a.council.Members), a.council.Threshold))
+		a.standings = append(a.standings, standing(rec.Verdicts, a.council.Quorum(), a.spec.Verify.Grace))
 	}
 	cov.DrawnChunks = uint32(len(chunks))
 	a.r.Standing = StandingUnchecked
-	for _, s := range []string{StandingRefuted, StandingDisputed, StandingPassed} {
+	for _, s := range []string{StandingRefuted, StandingWithheld, StandingDisputed, StandingPassed} {
 		if slices.Contains(a.standings, s) {
 			a.r.Standing = s
 			break
@@ -130,24 +130,34 @@ func (a *audit) judge() error {
 	return nil
 }
 
-// standing judges one check as the aggregators do, n of them with threshold t: t failed verdicts refute; a failed verdict
-// that more than n-t contradict cannot find t any more.
-func standing(verdicts []VerdictRecord, n, t int) string {
-	passed, failed := 0, 0
+// standing judges one check as the aggregators of a quorum do: t failed verdicts refute; a failed verdict that more than n-t
+// contradict can find no t any more. With grace, t failed ones of which no more than f found anything false say that it
+// was withheld.
+func standing(verdicts []VerdictRecord, q protocol.QuorumSpec, grace bool) string {
+	passed, failed, withheld := 0, 0, 0
 	for i := range verdicts {
-		if verdicts[i].Verdict.Body.Outcome == protocol.Passed {
+		switch verdicts[i].Verdict.Body.Outcome {
+		case protocol.Passed:
 			passed++
-		} else {
+		case protocol.Withheld:
+			withheld++
+			fallthrough
+		default:
 			failed++
 		}
 	}
 	switch {
-	case failed >= t:
+	case failed >= q.Threshold && grace && failed-withheld <= q.Faults():
+		return StandingWithheld
+	case failed >= q.Threshold:
 		return StandingRefuted
-	case failed > 0 && passed <= n-t:
+	case failed > 0 && passed <= q.Aggregators-q.Threshold:
 		return StandingDisputed
 	case passed > 0:
 		return StandingPassed
 	}
 	return StandingUnchecked
 }
+
+// failed reports whether a quorum found a check failed, for whatever reason.
+func failed(standing string) bool { return standing == StandingRefuted || standing == StandingWithheld }

@@ -148,7 +148,7 @@ func (a *audit) redo(ctx context.Context, i int, r Replayer, t *Task, codec delt
 	found := redo{replayed: r != nil, chunks: t.Shards != nil || len(o.Chunks) == 0}
 	if r != nil {
 		for _, want := range []protocol.TraceState{o.To, o.From} {
-			if want.Step == 0 || (want == o.From && (found.replay != nil || a.standings[i] != StandingRefuted)) {
+			if want.Step == 0 || (want == o.From && (found.replay != nil || !failed(a.standings[i]))) {
 				continue // the state before the segment matters only to a conviction that the one after does not explain
 			}
 			st, err := a.state(ctx, r, t.Theta, want.Step)
@@ -208,7 +208,7 @@ func (a *audit) weigh(i int, found redo) (settled bool, err error) {
 	if wrong == nil {
 		wrong = found.payload
 	}
-	if a.standings[i] != StandingRefuted {
+	if !failed(a.standings[i]) {
 		if wrong != nil {
 			return false, fmt.Errorf("%w; the verdicts did not refute the contribution", wrong)
 		}

@@ -152,22 +152,29 @@ func TestStanding(t *testing.T) {
 		outcomes []protocol.Outcome
 		n, t     int
 		want     string
+		grace    bool
 	}{
-		{nil, 4, 3, StandingUnchecked},
-		{[]protocol.Outcome{protocol.Passed}, 4, 3, StandingPassed},
-		{[]protocol.Outcome{protocol.Mismatch}, 4, 3, StandingDisputed},
-		{[]protocol.Outcome{protocol.Mismatch, protocol.Mismatch}, 4, 3, StandingDisputed},
-		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld, protocol.BadPayload}, 4, 3, StandingRefuted},
-		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed}, 4, 3, StandingDisputed},
-		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed, protocol.Passed}, 4, 3, StandingPassed},
-		{[]protocol.Outcome{protocol.Malformed}, 1, 1, StandingRefuted},
+		{nil, 4, 3, StandingUnchecked, false},
+		{[]protocol.Outcome{protocol.Passed}, 4, 3, StandingPassed, false},
+		{[]protocol.Outcome{protocol.Mismatch}, 4, 3, StandingDisputed, false},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Mismatch}, 4, 3, StandingDisputed, false},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld, protocol.BadPayload}, 4, 3, StandingRefuted, false},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed}, 4, 3, StandingDisputed, false},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Passed, protocol.Passed}, 4, 3, StandingPassed, false},
+		{[]protocol.Outcome{protocol.Malformed}, 1, 1, StandingRefuted, false},
+		{[]protocol.Outcome{protocol.Withheld, protocol.Withheld, protocol.Withheld}, 4, 3, StandingRefuted, false},
+		{[]protocol.Outcome{protocol.Withheld, protocol.Withheld, protocol.Withheld}, 4, 3, StandingWithheld, true},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld, protocol.Withheld}, 4, 3, StandingWithheld, true},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld, protocol.Malformed}, 4, 3, StandingRefuted, true},
+		{[]protocol.Outcome{protocol.Mismatch, protocol.Withheld}, 3, 2, StandingRefuted, true}, // f = 0
+		{[]protocol.Outcome{protocol.Withheld, protocol.Withheld}, 4, 3, StandingDisputed, true},
 	}
 	for _, tt := range tests {
 		verdicts := make([]VerdictRecord, len(tt.outcomes))
 		for i, o := range tt.outcomes {
 			verdicts[i].Verdict.Body.Outcome = o
 		}
-		if got := standing(verdicts, tt.n, tt.t); got != tt.want {
+		if got := standing(verdicts, protocol.QuorumSpec{Aggregators: tt.n, Threshold: tt.t}, tt.grace); got != tt.want {
 			t.Errorf("%v with %d of %d: %s, want %s", tt.outcomes, tt.t, tt.n, got, tt.want)
 		}
 	}

@@ -51,6 +51,7 @@ const (
 const (
 	StandingPassed    = "passed its checks"
 	StandingRefuted   = "refuted"
+	StandingWithheld  = "withheld from its check" // which costs the pay of the round, or convicts if it was not the first time
 	StandingDisputed  = "disputed"
 	StandingUnchecked = "not checked by any verifier"
 	StandingUnknown   = "unknown"

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"os"
 
+	"drystone/internal/cuda"
+	"drystone/internal/exact"
 	"drystone/internal/gpu"
+	"drystone/node"
 )
 
 // cardFlags say what to train on and how hard.
 type cardFlags struct {
-	Device   string  `help:"What to train on: cpu, a card as cuda:0, or auto for a card if there is one that is fit, else the processor." default:"auto"`
+	Device   string  `help:"What to train on: cpu, a card as cuda:0, or auto for the first card if it is fit, else the processor." default:"auto"`
+	WaitCard bool    `help:"If the card fails, leave rounds out until it works again, rather than train on the processor."`
 	MaxVram  string  `help:"Take at most so much memory of the card, such as 8GB." name:"max-vram" placeholder:"BYTES"`
 	MaxPower float64 `help:"Pause while the card draws more watts." placeholder:"WATTS"`
 	MaxTemp  int     `help:"Pause while the card is hotter, in degrees Celsius." placeholder:"CELSIUS"`
@@ -50,16 +54,24 @@ var openMonitor = func() (monitor, error) {
 	return m, nil
 }
 
+// openKernels opens a card for computing; tests set it.
+var openKernels = func(opt cuda.Options) (exact.Kernels, error) { return cuda.Open(opt) }
+
 // cards are the machine's cards as a command uses them.
 type cards struct {
 	monitor monitor // nil without a driver
 	limits  gpu.Limits
-	index   int // of the card that is watched
-	pacer   *gpu.Pacer
+	index   int        // of the card that is watched
+	pacer   *gpu.Pacer // nil if none is
+	trains  bool       // steps run on the watched card
+	auto    bool       // and nobody asked for that
+	uuid    string     // of it
+	wait    bool       // for it, if it fails
 }
 
-// open finds the cards and holds the limits against the one that is trained on, or else the first: whoever trains on the
-// processor may still want to stay out of the way of a game. tell hears why training pauses, and "" when it goes on.
+// open finds the cards and holds the limits against the one that is trained on. Whoever trains on the processor may still want
+// to stay out of the way of a game: the limits are then about the first card. tell hears why training pauses, and "" when it
+// goes on.
 func (f *cardFlags) open(tell func(why string)) (*cards, error) {
 	choice, err := gpu.ParseChoice(f.Device)
 	if err != nil {
@@ -69,35 +81,69 @@ func (f *cardFlags) open(tell func(why string)) (*cards, error) {
 	if err != nil {
 		return nil, err
 	}
-	if choice.Index >= 0 {
-		return nil, unusable(fmt.Errorf("--device %s: there is no GPU backend yet, training runs on the processor: cpu or auto", choice))
-	}
-	c := &cards{limits: limits, index: max(choice.Index, 0)}
-	c.monitor, err = openMonitor()
-	if err != nil {
-		if choice.Index >= 0 {
-			return nil, unusable(fmt.Errorf("--device %s: %w", choice, err))
-		}
-		if !limits.None() {
-			return nil, unusable(fmt.Errorf("--max-vram, --max-power, --max-temp and --idle-only are about a card: %w", err))
+	c := &cards{limits: limits, index: max(choice.Index, 0), trains: choice.Index >= 0, auto: choice.Auto, wait: f.WaitCard}
+	if c.monitor, err = openMonitor(); err != nil {
+		if err := c.without(choice, err); err != nil {
+			return nil, err
 		}
 		return c, nil
 	}
-	if choice.Index < 0 && limits.VRAM > 0 {
-		return nil, errors.Join(unusable(errors.New("--max-vram limits training on a card, and it runs on the processor; --memory limits that")), c.Close())
-	}
-	if choice.Index >= 0 || !limits.None() {
-		if c.pacer, err = gpu.NewPacer(c.read, limits, os.Getpid(), tell); err != nil {
-			return nil, errors.Join(unusable(fmt.Errorf("cuda:%d: %w", c.index, err)), c.Close())
-		}
+	if err := c.choose(tell); err != nil {
+		return nil, errors.Join(unusable(err), c.Close())
 	}
 	return c, nil
 }
 
+// without returns an error if the flags need the driver, which err says is not there.
+func (c *cards) without(choice gpu.Choice, err error) error {
+	if choice.Index >= 0 {
+		return unusable(fmt.Errorf("--device %s: %w", choice, err))
+	}
+	if !c.limits.None() {
+		return unusable(fmt.Errorf("--max-vram, --max-power, --max-temp and --idle-only are about a card: %w", err))
+	}
+	return nil
+}
+
+// choose looks at the card that is trained on or watched.
+func (c *cards) choose(tell func(why string)) error {
+	card, err := c.read()
+	if c.auto {
+		c.trains = err == nil
+		if err != nil && c.limits.None() {
+			return nil // there is none, or it does not work: nobody asked for it
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cuda:%d: %w", c.index, err)
+	}
+	if !c.trains && c.limits.VRAM > 0 {
+		return errors.New("--max-vram limits training on a card, and it runs on the processor; --memory limits that")
+	}
+	c.uuid = card.UUID
+	if c.trains || !c.limits.None() {
+		if c.pacer, err = gpu.NewPacer(c.read, c.limits, os.Getpid(), tell); err != nil {
+			return fmt.Errorf("cuda:%d: %w", c.index, err)
+		}
+	}
+	return nil
+}
+
+// configure tells a trainer what to train on and how hard.
+func (c *cards) configure(cfg *node.Config) {
+	cfg.Pace, cfg.Cards = c.pace(), c.all()
+	if !c.trains {
+		return
+	}
+	opt := cuda.Options{UUID: c.uuid, Label: fmt.Sprintf("cuda:%d", c.index), Limit: c.limits.VRAM}
+	cfg.OpenCard = func() (exact.Kernels, error) { return openKernels(opt) }
+	cfg.AwaitCard, cfg.CardOptional = c.wait, c.auto
+}
+
 func (c *cards) read() (gpu.Card, error) { return c.monitor.Card(c.index) }
 
-// wait is node.Config.Pace: nil if nothing is limited.
-func (c *cards) wait() func(context.Context) error {
+// pace is node.Config.Pace: nil if nothing is limited.
+func (c *cards) pace() func(context.Context) error {
 	if c.pacer == nil || c.limits.None() {
 		return nil
 	}

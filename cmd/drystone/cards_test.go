@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"drystone/internal/cuda"
+	"drystone/internal/exact"
 	"drystone/internal/gpu"
+	"drystone/node"
 )
 
 // fakeMonitor is a driver with these cards.
@@ -24,10 +27,12 @@ func (m *fakeMonitor) Card(i int) (gpu.Card, error) {
 	return m.cards[i], m.cards[i].Err
 }
 
+// withMonitor sets what the driver says, nil for no driver. Its cards compute on the processor.
 func withMonitor(t *testing.T, m *fakeMonitor) {
 	t.Helper()
-	real := openMonitor
-	t.Cleanup(func() { openMonitor = real })
+	monitors, kernels := openMonitor, openKernels
+	t.Cleanup(func() { openMonitor, openKernels = monitors, kernels })
+	openKernels = func(cuda.Options) (exact.Kernels, error) { return exact.New(1) }
 	openMonitor = func() (monitor, error) {
 		if m == nil {
 			return nil, gpu.ErrNoDriver
@@ -41,22 +46,30 @@ func TestCardFlags(t *testing.T) {
 	good := gpu.Card{Name: "card", Memory: 8e9, Used: 1e9, Busy: 3, Celsius: 60, Watts: 100, PowerLimit: 200}
 	blind := good
 	blind.Celsius = -1
+	lost := gpu.Card{Err: gpu.ErrLost}
 	for _, c := range []struct {
-		flags cardFlags
-		card  *gpu.Card // nil: no driver
-		want  string    // of the error; "" for none
-		paced bool
+		flags         cardFlags
+		card          *gpu.Card // nil: no driver
+		want          string    // of the error; "" for none
+		paced, trains bool
 	}{
-		{cardFlags{}, nil, "", false},
-		{cardFlags{Device: "cpu"}, &good, "", false},
-		{cardFlags{Device: "auto", MaxTemp: 70}, &good, "", true},
-		{cardFlags{IdleOnly: true}, &good, "", true},
-		{cardFlags{MaxTemp: 70}, nil, "are about a card: no NVIDIA driver", false},
-		{cardFlags{MaxTemp: 70}, &blind, "--max-temp", false},
-		{cardFlags{MaxVram: "2GB"}, &good, "it runs on the processor", false},
-		{cardFlags{MaxVram: "2 apples"}, &good, "--max-vram", false},
-		{cardFlags{MaxPower: -1}, &good, "must be above 0", false},
-		{cardFlags{Device: "tpu"}, &good, "want auto, cpu, or cuda:N", false},
+		{cardFlags{}, nil, "", false, false},
+		{cardFlags{}, &good, "", false, true},
+		{cardFlags{}, &lost, "", false, false},
+		{cardFlags{Device: "cpu"}, &good, "", false, false},
+		{cardFlags{Device: "cpu", IdleOnly: true}, &good, "", true, false},
+		{cardFlags{Device: "auto", MaxTemp: 70}, &good, "", true, true},
+		{cardFlags{Device: "cuda:0", MaxVram: "2GB"}, &good, "", true, true},
+		{cardFlags{Device: "cuda:0"}, &lost, "cuda:0: ", false, false},
+		{cardFlags{Device: "cuda:1"}, &good, "cuda:1: no such device", false, false},
+		{cardFlags{Device: "cuda:0"}, nil, "--device cuda:0: no NVIDIA driver", false, false},
+		{cardFlags{MaxTemp: 70}, nil, "are about a card: no NVIDIA driver", false, false},
+		{cardFlags{MaxTemp: 70}, &lost, "fell off the bus", false, false},
+		{cardFlags{MaxTemp: 70}, &blind, "--max-temp", false, false},
+		{cardFlags{Device: "cpu", MaxVram: "2GB"}, &good, "it runs on the processor", false, false},
+		{cardFlags{MaxVram: "2 apples"}, &good, "--max-vram", false, false},
+		{cardFlags{MaxPower: -1}, &good, "must be above 0", false, false},
+		{cardFlags{Device: "tpu"}, &good, "want auto, cpu, or cuda:N", false, false},
 	} {
 		m := &fakeMonitor{}
 		if c.card != nil {
@@ -75,9 +88,14 @@ func TestCardFlags(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || (got.wait() != nil) != c.paced || (got.all() != nil) != (c.card != nil) {
-			t.Errorf("%+v: %v, paced %t", c.flags, err, got.wait() != nil)
+		if err != nil {
+			t.Errorf("%+v: %v", c.flags, err)
 			continue
+		}
+		var cfg node.Config
+		got.configure(&cfg)
+		if (cfg.Pace != nil) != c.paced || (cfg.Cards != nil) != (c.card != nil) || (cfg.OpenCard != nil) != c.trains {
+			t.Errorf("%+v: paced %t, trains on the card %t", c.flags, cfg.Pace != nil, cfg.OpenCard != nil)
 		}
 		if err := got.Close(); err != nil || c.card != nil && m.closed != 1 {
 			t.Errorf("%+v: closed %d times, %v", c.flags, m.closed, err)

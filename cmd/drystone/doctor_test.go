@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drystone/gossip"
+	"drystone/internal/cuda"
 	"drystone/internal/exact"
 	"drystone/internal/gpu"
 	"drystone/node"
@@ -93,10 +94,11 @@ func TestFindings(t *testing.T) {
 		{bandFindings(node.Survey{})[1], warn, "not measured"},
 		{arithmeticFinding(nil), well, "every kernel"},
 		{arithmeticFinding(fmt.Errorf("%w: gemm on avx2", exact.ErrWrong)), bad, "overclocked"},
-		{cardFinding(gpu.Card{Index: 1, Name: "Some card", Celsius: 50}, "550"), well, "card 1: Some card, "},
-		{cardFinding(gpu.Card{Index: 1, Err: gpu.ErrLost}, "550"), warn, "fell off the bus"},
-		{cardFinding(gpu.Card{Throttle: gpu.ThrottleHeat}, "550"), warn, "clean its fans"},
-		{cardFinding(gpu.Card{Throttle: gpu.ThrottleHeat | gpu.ThrottleHardware}, "550"), warn, "power supply"},
+		{cardFinding(gpu.Card{Index: 1, Name: "Some card", Celsius: 50}, "550", nil), well, "card 1: Some card, "},
+		{cardFinding(gpu.Card{Index: 1, Err: gpu.ErrLost}, "550", nil), warn, "fell off the bus"},
+		{cardFinding(gpu.Card{Throttle: gpu.ThrottleHeat}, "550", nil), warn, "clean its fans"},
+		{cardFinding(gpu.Card{Throttle: gpu.ThrottleHeat | gpu.ThrottleHardware}, "550", nil), warn, "power supply"},
+		{cardFinding(gpu.Card{}, "550", cuda.ErrOldDriver), warn, "too old: update it"},
 	} {
 		if text := c.got.Found + " | " + c.got.Advice; c.got.State != c.state || !strings.Contains(text, c.text) {
 			t.Errorf("%s: %s %q, want %s %q", c.got.Name, c.got.State, text, c.state, c.text)

@@ -69,7 +69,7 @@ func (c *joinCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	cfg.Pace, cfg.Cards = cards.wait(), cards.all()
+	cards.configure(&cfg)
 	tc := node.TrainerConfig{Config: cfg, Shards: c.Shards, Memory: memory}
 	if c.Payout != "" {
 		if tc.Payout, err = protocol.ParseAddress(c.Payout); err != nil {
@@ -140,7 +140,7 @@ func (c *joinCmd) collect(ctx context.Context, t *terminal, show *progress, r *j
 	if err := client.AwaitFinished(ctx); err != nil {
 		return err
 	}
-	if err := c.honoured(ctx, client, r); err != nil {
+	if err := c.honoured(ctx, show, client, r); err != nil {
 		return err
 	}
 	owed, err := client.Account(ctx, r.Account)
@@ -163,18 +163,16 @@ func (c *joinCmd) collect(ctx context.Context, t *terminal, show *progress, r *j
 	return nil
 }
 
-// honoured says so if the last rounds' checks refuted this peer.
-func (c *joinCmd) honoured(ctx context.Context, client *node.Client, r *joinResult) error {
+// honoured says so if the last rounds' checks refuted this peer, or could not reach it.
+func (c *joinCmd) honoured(ctx context.Context, show *progress, client *node.Client, r *joinResult) error {
 	s, err := client.Status(ctx)
 	if err != nil {
 		return err
 	}
-	for _, p := range s.View.Peers {
-		if p.ID == r.Peer && p.Convicted {
-			return fmt.Errorf("round %d: %w; what earlier epochs settled stays payable with \"drystone claim\"", p.Refuted, node.ErrConvicted)
-		}
+	if text := s.Absent(r.Peer); text != "" {
+		show.line("%s", text)
 	}
-	return nil
+	return s.Convicted(r.Peer)
 }
 
 func (c *joinCmd) report(t *terminal, r *joinResult) error {

@@ -37,32 +37,17 @@ func packBytes(s *scratch, e entries) int {
 }
 
 // unpackBytes decodes and checks such a chunk. The entries share its memory and have no indices.
-func unpackBytes(chunk []byte) (entries, error) {
+func (c Codec) unpackBytes(chunk []byte) (entries, error) {
 	e := entries{scale: binary.LittleEndian.Uint16(chunk), level: chunk[2:]}
 	if e.scale > maxHalf {
 		return entries{}, fmt.Errorf("%w: scale %04x", ErrNotCanonical, e.scale)
 	}
-	var used, wrong, peaks uint64
-	levels := e.level
-	for ; len(levels) >= 8; levels = levels[8:] {
-		l := binary.LittleEndian.Uint64(levels)
-		used |= l
-		wrong |= zeroBytes(l ^ 0x80*each) // -128 is no level
-		peaks |= zeroBytes(l^127*each) | zeroBytes(l^0x81*each)
+	want := uint32(limit(c.bits)) // one level at least; -128 is none
+	if e.scale == 0 {
+		want = 0
 	}
-	for _, l := range levels {
-		used |= uint64(l)
-		wrong |= zeroBytes(uint64(l)*each ^ 0x80*each)
-		peaks |= zeroBytes(uint64(l)*each^127*each) | zeroBytes(uint64(l)*each^0x81*each)
-	}
-	if wrong != 0 || e.scale == 0 && used != 0 || e.scale != 0 && peaks == 0 {
+	if c.vec.levelTop(e.level) != want {
 		return entries{}, errLevels
 	}
 	return e, nil
 }
-
-// each has a one in each of its bytes.
-const each = 0x0101010101010101
-
-// zeroBytes is zero exactly if no byte of x is.
-func zeroBytes(x uint64) uint64 { return (x - each) &^ x & (0x80 * each) }

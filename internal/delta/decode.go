@@ -11,7 +11,7 @@ func (c Codec) unpack(s *scratch, chunk []byte, params int) (entries, error) {
 	case rice:
 		return c.unpackRice(s, chunk, params)
 	default:
-		return unpackBytes(chunk)
+		return c.unpackBytes(chunk)
 	}
 }
 
@@ -85,20 +85,8 @@ func (c Codec) SumSquares(payload []byte, n int) (float64, error) {
 		if err != nil {
 			return err
 		}
-		total += e.squares(unit(e.scale, c.bits))
+		total += e.squares(c.vec, unit(e.scale, c.bits))
 		return nil
 	})
 	return total, err
-}
-
-// Broadcast is Encode on the way down: update, the merged one, is encoded with the sender's own error feedback, and then
-// overwritten by the decoded payload. So the sender applies what every receiver decodes, to the bit, and what a payload
-// leaves out stays in feedback for the next. On an error both are spoilt.
-func (c Codec) Broadcast(dst []byte, update, feedback []float32) ([]byte, error) {
-	start := len(dst)
-	dst, err := c.Encode(dst, update, feedback)
-	if err != nil {
-		return dst, err
-	}
-	return dst, c.Decode(update, dst[start:])
 }

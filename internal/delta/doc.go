@@ -10,10 +10,10 @@
 //	err = c.Validate(payload, len(u))          // always before anything else, on bytes from a peer
 //	err = c.AddTo(sum, weight, payload)
 //
-// On the way down, whoever merges holds an error feedback too:
+// The way down is the same with the settings of CodecSpec.Downward, whoever merges holding the error feedback:
 //
-//	payload, err := c.Broadcast(nil, update, feedback) // update becomes what receivers decode
-//	err = c.Decode(update, payload)                    // at a receiver
+//	payload, err := c.Encode(nil, step, feedback) // step: what theta would lose
+//	err = c.AddTo(theta, -1, payload)             // there, and at every receiver after Validate
 //
 // A vector is cut into chunks of 4096 parameters, the last one shorter. Chunks encode independently: chunk i of a payload
 // is found from lengths alone and checked alone.

@@ -71,10 +71,6 @@ func (e *entries) addTo(s *scratch, v *vector, acc []float32, w, unit float32) {
 
 // squares returns the sum of the squares of the values. Levels have 7 bits and units 11, so that up to 4096 squares add
 // up without rounding, in any order.
-func (e *entries) squares(unit float32) float64 {
-	var sum int64
-	for _, l := range e.level {
-		sum += int64(int8(l)) * int64(int8(l))
-	}
-	return float64(sum) * float64(float64(unit)*float64(unit))
+func (e *entries) squares(v *vector, unit float32) float64 {
+	return float64(v.levelSquares(e.level)) * float64(float64(unit)*float64(unit))
 }

@@ -28,8 +28,11 @@ func avx2Levels(level *byte, x *float32, n int, unit float32, limit float32)
 // avx2AddLevels sets y = fma(w, level*unit, y).
 func avx2AddLevels(y *float32, level *byte, n int, unit float32, w float32)
 
-// avx2FloatDots stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.
-func avx2FloatDots(out *float64, x *float32, y *float32, stride int, n int)
+// avx2FloatDots adds to 8 lanes the products of each row of x in the tile with each of y, little-endian float32, stride bytes apart.
+func avx2FloatDots(out *float64, x *byte, y *byte, stride int, n int)
+
+// avx2LevelDots stores the products of each row of x in the tile with each of y, stride bytes apart.
+func avx2LevelDots(out *int32, x *byte, y *byte, stride int, n int)
 
 // avx512Accumulate sets after = fma(decay, before, u) and returns the largest magnitude bits.
 func avx512Accumulate(after *float32, before *float32, u *float32, n int, decay float32) uint32
@@ -55,8 +58,17 @@ func avx512Levels(level *byte, x *float32, n int, unit float32, limit float32)
 // avx512AddLevels sets y = fma(w, level*unit, y).
 func avx512AddLevels(y *float32, level *byte, n int, unit float32, w float32)
 
-// avx512FloatDots stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.
-func avx512FloatDots(out *float64, x *float32, y *float32, stride int, n int)
+// avx512FloatDots adds to 8 lanes the products of each row of x in the tile with each of y, little-endian float32, stride bytes apart.
+func avx512FloatDots(out *float64, x *byte, y *byte, stride int, n int)
 
-// avx2LevelDots stores 8 parts of the products of 2 rows of x and 4 of y, stride bytes apart.
-func avx2LevelDots(out *int32, x *byte, y *byte, stride int, n int)
+// avx512LevelDots stores the products of each row of x in the tile with each of y, stride bytes apart.
+func avx512LevelDots(out *int32, x *byte, y *byte, stride int, n int)
+
+// avx2LevelTop returns the largest magnitude.
+func avx2LevelTop(level *byte, n int) uint32
+
+// avx2LevelSquares returns the sum of the squares.
+func avx2LevelSquares(level *byte, n int) uint32
+
+// fetch asks for n cache lines that are soon to be read.
+func fetch(p *byte, n int)

@@ -135,6 +135,29 @@ func TestKernelsMatchGo(t *testing.T) {
 	})
 }
 
+// Whole rows of levels and tiles of rows, of any bytes: also those that no encoder writes.
+func TestLevelKernelsMatchGo(t *testing.T) {
+	var law *vector
+	rapid.Check(t, func(t *rapid.T) {
+		levels := make([]byte, drawLength(t))
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "levels"), 4))
+		for i := range levels {
+			levels[i] = byte(rng.Uint32())
+		}
+		if rapid.Bool().Draw(t, "no -128") {
+			levels = bytes.ReplaceAll(levels, []byte{0x80}, []byte{0x81})
+		}
+		for _, v := range vectors() {
+			if got, want := v.levelTop(levels), law.levelTop(levels); got != want {
+				t.Fatalf("top %d, want %d", got, want)
+			}
+			if got, want := v.levelSquares(levels), law.levelSquares(levels); got != want {
+				t.Fatalf("squares %d, want %d", got, want)
+			}
+		}
+	})
+}
+
 func denseBytes(x []float32) (b []byte) {
 	for _, y := range x {
 		bits := math.Float32bits(y)

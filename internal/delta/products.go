@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// products is one worker of Codec.Products and its memory: about 16 KB a payload for dense, less for the other forms.
+// products is one worker of Codec.Products and its memory: about 4 KB a payload, and for dense 32 bytes for any two.
 type products struct {
 	at     []cursor // of each payload
 	n      int
@@ -19,7 +19,9 @@ type products struct {
 	scale  []float64   // of each row: what a level is worth
 	rows   int         // n and as many more, all zeros, as fill the last tile
 
-	floats []float32 // (rows, ChunkParams), of dense
+	chunks [][]byte  // of dense, of each payload
+	floats []byte    // (rows, floatCols) little-endian float32, of dense: a part of the chunks
+	lanes  []float64 // of the sums of every tile
 	levels []byte    // (rows, ChunkParams), two's complement, of the others if they are multiplied as a whole
 	lists  []entries // of sparse and rice; each owns its memory
 	meets  meets
@@ -109,16 +111,25 @@ func (p *products) run(ctx context.Context, c Codec, first int) error {
 	return nil
 }
 
+// Rows of floats hold a part of a chunk, which stays in a processor's cache for all products. A row of levels holds a
+// chunk.
+const (
+	floatCols   = ChunkParams / 4
+	floatStride = 4*floatCols + rowGap
+	levelStride = ChunkParams + rowGap
+)
+
 func (c Codec) newProducts(at []cursor, span int) *products {
 	n := len(at)
-	p := &products{at: at, n: n, slots: make([][]float64, span), scale: make([]float64, n), rows: (n + tileY - 1) / tileY * tileY}
+	across, down := c.vec.tile()
+	p := &products{at: at, n: n, slots: make([][]float64, span), scale: make([]float64, n), rows: n + max(across, down) - 1}
 	switch c.form {
 	case dense:
-		p.floats = make([]float32, p.rows*ChunkParams)
+		p.chunks, p.floats = make([][]byte, n), make([]byte, p.rows*floatStride)
 	case sparse, rice:
 		p.lists = make([]entries, n)
 	default:
-		p.levels = make([]byte, p.rows*ChunkParams)
+		p.levels = make([]byte, p.rows*levelStride)
 	}
 	return p
 }
@@ -132,11 +143,7 @@ func (p *products) take(c Codec, s *scratch, i int) error {
 	}
 	p.params = params
 	if c.form == dense {
-		row := p.floats[i*ChunkParams:][:ChunkParams]
-		for j := range params {
-			row[j] = denseAt(chunk, j)
-		}
-		clear(row[params:])
+		p.chunks[i] = chunk
 		return nil
 	}
 	e, err := c.unpack(s, chunk, params)
@@ -149,24 +156,21 @@ func (p *products) take(c Codec, s *scratch, i int) error {
 		l.at, l.level = append(l.at[:0], e.at...), append(l.level[:0], e.level...)
 		return nil
 	}
-	row := p.levels[i*ChunkParams:][:ChunkParams] // those of a mask are at the same places in every row
+	row := p.levels[i*levelStride:][:ChunkParams] // those of a mask are at the same places in every row
 	clear(row[copy(row, e.level):])
 	return nil
 }
 
 // fold adds the chunk's inner products.
 func (p *products) fold(c Codec) {
-	width := (p.params + block - 1) / block
 	switch {
-	case p.floats != nil:
-		p.tiles(func(x, y int) (d [tileX * tileY]float64) {
-			return c.vec.floatTile(p.floats[x*ChunkParams:], p.floats[y*ChunkParams:], width)
-		})
+	case p.chunks != nil:
+		p.floatTiles(c)
 	case p.lists == nil:
-		p.levelTiles(c, width)
+		p.levelTiles(c)
 	case p.meets.count(p.lists) > wholeIfMore*p.n*p.n:
 		p.spread()
-		p.levelTiles(c, width)
+		p.levelTiles(c)
 	default:
 		p.meetings()
 	}
@@ -175,46 +179,91 @@ func (p *products) fold(c Codec) {
 // wholeIfMore is how many meetings a pair of rows may have in the mean before it is cheaper to multiply whole rows.
 const wholeIfMore = 8
 
-// tiles adds what dots gives of 2 rows from x on and 4 from y on, of which it needs those with y <= x.
-func (p *products) tiles(dots func(x, y int) [tileX * tileY]float64) {
-	for x := 0; x < p.n; x += tileX {
-		for y := 0; y < x+tileX; y += tileY {
-			d := dots(x, y)
-			for i := x; i < min(x+tileX, p.n); i++ {
-				for j := y; j < min(y+tileY, i+1); j++ {
-					p.sums[i*(i+1)/2+j] += d[(i-x)*tileY+j-y]
-				}
-			}
+// tiles calls visit with the first rows of every tile that has a pair i, j with j <= i, and with its number.
+func (p *products) tiles(c Codec, visit func(k, x, y int)) {
+	across, down := c.vec.tile()
+	k := 0
+	for x := 0; x < p.n; x += across {
+		for y := 0; y < min(x+across, p.n); y += down {
+			visit(k, x, y)
+			k++
 		}
 	}
 }
 
+// put adds the sums of a tile, of which it needs those with j <= i.
+func (p *products) put(c Codec, x, y int, sum func(k int) float64) {
+	across, down := c.vec.tile()
+	for i := x; i < min(x+across, p.n); i++ {
+		for j := y; j < min(y+down, i+1); j++ {
+			p.sums[i*(i+1)/2+j] += sum((i-x)*down + j - y)
+		}
+	}
+}
+
+// floatTiles multiplies whole rows of floats, a part of the chunk after the other.
+func (p *products) floatTiles(c Codec) {
+	across, down := c.vec.tile()
+	size := across * down * lanes
+	if p.lanes == nil {
+		tiles := 0
+		p.tiles(c, func(int, int, int) { tiles++ })
+		p.lanes = make([]float64, tiles*size)
+	}
+	clear(p.lanes)
+	for lo := 0; lo < p.params; lo += floatCols {
+		cols := min(floatCols, p.params-lo)
+		for i, chunk := range p.chunks {
+			row := p.floats[i*floatStride:][:4*floatCols]
+			if k := copy(row, chunk[4*lo:][:4*cols]); k < len(row) {
+				clear(row[k:])
+			}
+		}
+		p.tiles(c, func(k, x, y int) {
+			if k < p.n {
+				p.ahead(c, k, p.chunks[k][4*(lo+cols):])
+			}
+			c.vec.floatTile(p.lanes[k*size:][:size], p.floats[x*floatStride:], p.floats[y*floatStride:], floatStride, (cols+block-1)/block)
+		})
+	}
+	p.tiles(c, func(k, x, y int) {
+		p.put(c, x, y, func(s int) float64 { return foldLanes(p.lanes[k*size+s*lanes:][:lanes]) })
+	})
+}
+
+// ahead asks the memory for what is taken from payload i next, rest of this chunk or the chunk after it: a tile is at work
+// in the meantime, and there are at least as many tiles as payloads, or few.
+func (p *products) ahead(c Codec, i int, rest []byte) {
+	if len(rest) == 0 {
+		rest = p.at[i].rest
+	}
+	c.vec.fetch(rest[:min(len(rest), ChunkParams)])
+}
+
 // levelTiles multiplies whole rows of levels. Levels have 7 bits and units 11: a chunk's sum has at most 48 bits, so no
 // order of the products shows.
-func (p *products) levelTiles(c Codec, width int) {
-	unit := func(i int) float64 {
-		if i < p.n {
-			return p.scale[i]
+func (p *products) levelTiles(c Codec) {
+	_, down := c.vec.tile()
+	pairs := (p.params + 2*block - 1) / (2 * block)
+	p.tiles(c, func(k, x, y int) {
+		if k < p.n && p.lists == nil {
+			p.ahead(c, k, nil)
 		}
-		return 0
-	}
-	p.tiles(func(x, y int) (d [tileX * tileY]float64) {
-		sums := c.vec.levelTile(p.levels[x*ChunkParams:], p.levels[y*ChunkParams:], width)
-		for k, sum := range sums {
-			d[k] = float64(sum) * float64(unit(x+k/tileY)*unit(y+k%tileY))
-		}
-		return d
+		sums := c.vec.levelTile(p.levels[x*levelStride:], p.levels[y*levelStride:], levelStride, pairs)
+		p.put(c, x, y, func(k int) float64 {
+			return float64(sums[k]) * float64(p.scale[x+k/down]*p.scale[y+k%down])
+		})
 	})
 }
 
 // spread writes the lists of a chunk into rows of levels.
 func (p *products) spread() {
 	if len(p.levels) == 0 {
-		p.levels = make([]byte, p.rows*ChunkParams)
+		p.levels = make([]byte, p.rows*levelStride)
 	}
 	clear(p.levels)
 	for i, e := range p.lists {
-		row := p.levels[i*ChunkParams:][:ChunkParams]
+		row := p.levels[i*levelStride:][:ChunkParams]
 		for k, at := range e.at {
 			row[at] = e.level[k]
 		}

@@ -3,7 +3,6 @@ package delta
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 )
 
@@ -49,9 +48,9 @@ func TestUploadRatio(t *testing.T) {
 	}
 }
 
-// The update merged from 16 or 64 peers goes down at least 50 times smaller than float32, what it leaves out stays in the
-// sender's error feedback, and everyone's sum of updates is the same to the bit.
-func TestBroadcast(t *testing.T) {
+// The update merged from 16 or 64 peers goes down at least 50 times smaller than float32, and what it leaves out stays in
+// the sender's error feedback.
+func TestWayDown(t *testing.T) {
 	const n, rounds = 5 * ChunkParams / 2, 4
 	up, spec := mustNew(t, topK("rice", 64, 2)), topK("rice", 256, 2)
 	spec.Decay = 1
@@ -61,7 +60,7 @@ func TestBroadcast(t *testing.T) {
 		for p := range peerErrors {
 			peerErrors[p] = make([]float32, n)
 		}
-		feedback, sender, receiver, merged := make([]float32, n), make([]float32, n), make([]float32, n), make([]float64, n)
+		feedback, sent, merged := make([]float32, n), make([]float32, n), make([]float64, n)
 		size := 0
 		for r := range rounds {
 			update := make([]float32, n)
@@ -77,26 +76,18 @@ func TestBroadcast(t *testing.T) {
 			for i, x := range update {
 				merged[i] += float64(x)
 			}
-			payload, err := down.Broadcast(nil, update, feedback)
+			payload, err := down.Encode(nil, update, feedback)
 			if err != nil {
 				t.Fatal(err)
 			}
 			size += len(payload)
-			got := slices.Repeat([]float32{7}, n)
-			if err := down.Decode(got, payload); err != nil {
+			if err := down.AddTo(sent, 1, payload); err != nil {
 				t.Fatal(err)
 			}
-			for i := range got {
-				sender[i] += update[i]
-				receiver[i] += got[i]
-			}
-		}
-		if !sameBits(sender, receiver) {
-			t.Errorf("%d peers: sender and receiver differ", peers)
 		}
 		for i := range merged {
-			if d := math.Abs(float64(sender[i]) + float64(feedback[i]) - merged[i]); d > 1e-9 {
-				t.Fatalf("%d peers: parameter %d: %v merged, %v sent, %v left", peers, i, merged[i], sender[i], feedback[i])
+			if d := math.Abs(float64(sent[i]) + float64(feedback[i]) - merged[i]); d > 1e-6 {
+				t.Fatalf("%d peers: parameter %d: %v merged, %v sent, %v left", peers, i, merged[i], sent[i], feedback[i])
 			}
 		}
 		if ratio := float64(rounds*4*n) / float64(size); ratio < 50 {

@@ -1,68 +1,69 @@
 package delta
 
+// Products multiplies a tile of rows with another at a time: each value that is loaded takes part in many products.
 const (
-	tileX = 2 // rows that are multiplied with tileY others at once
-	tileY = 4
 	lanes = 8
+	// A row has rowGap bytes behind its values, so that equal places of the rows of a tile do not share a cache set.
+	rowGap = 64
+	// maxTile is the largest tile of any path.
+	maxTile = 4 * 6
 )
 
-// floatTile returns the products of 2 rows of x with 4 of y, which lie ChunkParams apart, over so many blocks.
-func (v *vector) floatTile(x, y []float32, blocks int) (d [tileX * tileY]float64) {
-	var acc [tileX * tileY][lanes]float64
-	if v != nil {
-		v.floatDots(&acc[0][0], &x[0], &y[0], 4*ChunkParams, blocks)
-	} else {
-		for k := range acc {
-			a, b := x[k/tileY*ChunkParams:][:blocks*block], y[k%tileY*ChunkParams:][:blocks*block]
-			acc[k] = floatLanes(a, b)
-		}
-	}
-	for k := range d {
-		for half := lanes / 2; half > 0; half /= 2 {
-			for l := range half {
-				acc[k][l] += acc[k][l+half]
-			}
-		}
-		d[k] = acc[k][0]
-	}
-	return d
-}
-
-// floatLanes folds lane l over the elements l, l+8, ... of both. A product of two float32 is exact in float64, so that a
-// fused addition rounds as one by itself does.
-func floatLanes(x, y []float32) (acc [lanes]float64) {
-	y = y[:len(x)]
-	for p := 0; p+lanes <= len(x); p += lanes {
-		a, b := (*[lanes]float32)(x[p:]), (*[lanes]float32)(y[p:])
-		acc[0] += float64(a[0]) * float64(b[0])
-		acc[1] += float64(a[1]) * float64(b[1])
-		acc[2] += float64(a[2]) * float64(b[2])
-		acc[3] += float64(a[3]) * float64(b[3])
-		acc[4] += float64(a[4]) * float64(b[4])
-		acc[5] += float64(a[5]) * float64(b[5])
-		acc[6] += float64(a[6]) * float64(b[6])
-		acc[7] += float64(a[7]) * float64(b[7])
-	}
-	return acc
-}
-
-// levelTile is floatTile of levels.
-func (v *vector) levelTile(x, y []byte, blocks int) (d [tileX * tileY]int32) {
+// tile returns how many rows of each side a tile has.
+func (v *vector) tile() (x, y int) {
 	if v == nil {
-		for k := range d {
-			a, b := x[k/tileY*ChunkParams:][:blocks*block], y[k%tileY*ChunkParams:][:blocks*block]
+		return 2, 4
+	}
+	return v.tileX, v.tileY
+}
+
+// floatTile adds to lanes the products of the rows of a tile, little-endian float32 that lie stride bytes apart, over so
+// many blocks: lane l of 8 folds the elements l, l+8, ... on from what it holds.
+func (v *vector) floatTile(acc []float64, x, y []byte, stride, blocks int) {
+	if v != nil {
+		v.floatDots(&acc[0], &x[0], &y[0], stride, blocks)
+		return
+	}
+	across, down := v.tile()
+	for k := range across * down {
+		floatLanes((*[lanes]float64)(acc[k*lanes:]), x[k/down*stride:][:4*block*blocks], y[k%down*stride:][:4*block*blocks])
+	}
+}
+
+// floatLanes is floatTile of one pair of rows. A product of two float32 is exact in float64, so that a fused addition
+// rounds as one by itself does.
+func floatLanes(acc *[lanes]float64, x, y []byte) {
+	for len(x) > 0 {
+		for l := range acc {
+			acc[l] += float64(denseAt(x, l)) * float64(denseAt(y, l))
+		}
+		x, y = x[4*lanes:], y[4*lanes:]
+	}
+}
+
+// foldLanes adds the lanes of one sum up.
+func foldLanes(acc []float64) float64 {
+	for half := lanes / 2; half > 0; half /= 2 {
+		for l := range half {
+			acc[l] += acc[l+half]
+		}
+	}
+	return acc[0]
+}
+
+// levelTile returns the products of the rows of a tile of levels, as many as it has, over so many pairs of blocks.
+func (v *vector) levelTile(x, y []byte, stride, pairs int) (d [maxTile]int32) {
+	across, down := v.tile()
+	n := 2 * block * pairs
+	if v == nil {
+		for k := range across * down {
+			a, b := x[k/down*stride:][:n], y[k%down*stride:][:n]
 			for p, l := range a {
 				d[k] += int32(int8(l)) * int32(int8(b[p]))
 			}
 		}
 		return d
 	}
-	var parts [tileX * tileY][8]int32
-	v.levelDots(&parts[0][0], &x[0], &y[0], ChunkParams, blocks)
-	for k := range d {
-		for _, sum := range parts[k] {
-			d[k] += sum
-		}
-	}
+	v.levelDots(&d[0], &x[0], &y[0], stride, n/block)
 	return d
 }

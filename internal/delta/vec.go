@@ -18,8 +18,13 @@ type vector struct {
 	fmaBlocks        func(y *float32, x *byte, n int, w float32)
 	levelBlocks      func(level *byte, x *float32, n int, unit, limit float32)
 	addBlocks        func(y *float32, level *byte, n int, unit, w float32)
-	floatDots        func(out *float64, x, y *float32, stride, n int)
-	levelDots        func(out *int32, x, y *byte, stride, n int)
+	levelTopBlocks   func(level *byte, n int) uint32 // in pairs of blocks
+	squareBlocks     func(level *byte, n int) uint32
+	fetchLines       func(p *byte, n int)
+
+	floatDots    func(out *float64, x, y *byte, stride, n int)
+	levelDots    func(out *int32, x, y *byte, stride, n int)
+	tileX, tileY int // rows of the two sides of these
 }
 
 // block is the number of elements that a kernel takes at a time.
@@ -138,6 +143,38 @@ func (v *vector) addLevels(y []float32, level []byte, unit, w float32) {
 	}
 	for i := n; i < len(y); i++ {
 		y[i] = exact.FMA32(w, float32(int8(level[i]))*unit, y[i])
+	}
+}
+
+// levelTop returns the largest magnitude of levels, 128 if there is what is no level.
+func (v *vector) levelTop(level []byte) (top uint32) {
+	n := v.whole(len(level)) &^ block // an even number of blocks
+	if n > 0 {
+		top = v.levelTopBlocks(&level[0], n/block)
+	}
+	for _, l := range level[n:] {
+		x := int32(int8(l))
+		top = max(top, uint32(max(x, -x)))
+	}
+	return top
+}
+
+// levelSquares returns the sum of the squares of at most a chunk of levels.
+func (v *vector) levelSquares(level []byte) (sum uint32) {
+	n := v.whole(len(level))
+	if n > 0 {
+		sum = v.squareBlocks(&level[0], n/block)
+	}
+	for _, l := range level[n:] {
+		sum += uint32(int32(int8(l)) * int32(int8(l)))
+	}
+	return sum
+}
+
+// fetch lets bytes that are soon to be read come nearer.
+func (v *vector) fetch(next []byte) {
+	if v != nil && len(next) > 0 {
+		v.fetchLines(&next[0], (len(next)+63)/64)
 	}
 }
 

@@ -43,6 +43,10 @@ func (w *World) SumsOf(k protocol.Key, d aggregate.DutySums, sums []byte) []byte
 func (w *World) CertifyShard(k protocol.Key, d aggregate.DutyShard) protocol.ShardCertificate {
 	merge := protocol.MergeDigest(d.Record)
 	shard := binary.BigEndian.AppendUint32(nil, d.Shard)
-	return protocol.ShardCertificate{Run: w.Run, RevealSet: d.Prev, Shard: d.Shard, Merge: merge, Finite: true, Aggregator: k.ID(),
+	c := protocol.ShardCertificate{Run: w.Run, RevealSet: d.Prev, Shard: d.Shard, Merge: merge, Finite: true, Aggregator: k.ID(),
 		Model: protocol.Hash("theta", d.Prev[:], shard, merge[:]), Outer: protocol.Hash("outer", d.Prev[:], shard, merge[:])}
+	if w.Spec.Codec.Down != "" {
+		c.Update = protocol.UpdateOf(c.Model[:])
+	}
+	return c
 }

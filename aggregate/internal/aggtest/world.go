@@ -263,6 +263,10 @@ func (w *World) Certify(d aggregate.DutyMerge) protocol.Statement {
 	}
 	body.Model = protocol.Hash("theta", d.Open.Model[:], parts)
 	body.Outer = protocol.Hash("outer", d.Open.Outer[:], parts)
+	body.Updates = w.Spec.Codec.NoUpdates(w.Params)
+	for k := range body.Updates {
+		body.Updates[k] = protocol.UpdateOf(append(body.Model[:], byte(k)))
+	}
 	return protocol.NewStatement(w.Run, d.Round, d.Prev, body)
 }
 

@@ -111,28 +111,30 @@ func (s *isa) flush(v, sign, least VecVirtual) {
 	}
 }
 
-// fold joins the int32 lanes of v with op and stores the result as the function's.
+// fold joins the int32 lanes of v with op and returns the result from the function.
 func (s *isa) fold(v VecVirtual, op func(a Op, b, dst VecVirtual)) {
-	y := v.AsY()
+	Store(s.join(v, op), ReturnIndex(0))
+	ret()
+}
+
+// join joins the int32 lanes of v with op, and spoils v.
+func (s *isa) join(v VecVirtual, op func(a Op, b, dst VecVirtual)) GPVirtual {
+	r, t := GP32(), s.vec()
 	if s.wide() {
-		h := YMM()
-		VEXTRACTI64X4(Imm(1), v, h)
-		op(h, y.(VecVirtual), h)
-		y = h
+		for _, imm := range []uint64{0x4e, 0xb1} { // halves, then quarters
+			VSHUFI64X2(Imm(imm), v, v, t)
+			op(t, v, v)
+		}
+	} else {
+		VPERMQ(Imm(0x4e), v, t)
+		op(t, v, v)
 	}
-	x := XMM()
-	VEXTRACTI128(Imm(1), y, x)
-	op(x, y.(VecVirtual).AsX().(VecVirtual), x)
-	t := XMM()
-	VPSHUFD(Imm(0x4e), x, t)
-	op(t, x, x)
-	VPSHUFD(Imm(0xb1), x, t)
-	op(t, x, x)
-	r := GP32()
-	VMOVD(x, r)
-	VZEROUPPER()
-	Store(r, ReturnIndex(0))
-	RET()
+	for _, imm := range []uint64{0x4e, 0xb1} {
+		VPSHUFD(Imm(imm), v, t)
+		op(t, v, v)
+	}
+	VMOVD(v.AsX(), r)
+	return r
 }
 
 // pointer is one that walks through memory: stride bytes per block.

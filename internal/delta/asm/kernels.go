@@ -177,11 +177,13 @@ func genAddLevels(s *isa) {
 	ret()
 }
 
-// tile is how many rows of x and of y the kernels below multiply with one another at once.
-const (
-	tileX = 2
-	tileY = 4
-)
+// tile is how many rows of x and of y the kernels below multiply with one another at once: their sums fill the registers.
+func (s *isa) tile() (x, y int) {
+	if s.wide() {
+		return 4, 6
+	}
+	return 2, 4
+}
 
 // rows returns pointers to the rows of a tile that lie stride bytes apart.
 func rows(p, stride GPVirtual, n int) (rows []pointer) {
@@ -197,40 +199,47 @@ func rows(p, stride GPVirtual, n int) (rows []pointer) {
 	return rows
 }
 
-// genFloatDots folds lane l of 8 over the elements l, l+8, ... of two rows. AVX2 does four lanes, then the other four.
+// dots emits a loop over a tile: in steps of so many bytes, up to count, each row is loaded from its offset, and mul adds
+// every product to its sum.
+func (s *isa) dots(label string, count GPVirtual, step int, x, y []pointer, load func(p pointer, off GPVirtual) VecVirtual, mul func(a, b, sum VecVirtual), sum []VecVirtual) {
+	off := GP64()
+	XORQ(off, off)
+	Label(label)
+	var a []VecVirtual
+	for _, p := range x {
+		a = append(a, load(p, off))
+	}
+	for j, p := range y {
+		b := load(p, off)
+		for i := range x {
+			mul(a[i], b, sum[i*len(y)+j])
+		}
+	}
+	ADDQ(Imm(uint64(step)), off)
+	CMPQ(off, count)
+	JB(LabelRef(label))
+}
+
+// genFloatDots folds lane l of 8 over the elements l, l+8, ... of two rows, on from what out holds. AVX2 does four lanes,
+// then the other four.
 func genFloatDots(s *isa) {
-	s.text("FloatDots", "func(out *float64, x, y *float32, stride, n int)",
-		"stores 8 lanes of the products of 2 rows of x and 4 of y, stride bytes apart.")
+	s.text("FloatDots", "func(out *float64, x, y *byte, stride, n int)",
+		"adds to 8 lanes the products of each row of x in the tile with each of y, little-endian float32, stride bytes apart.")
 	out, x, y, stride, count := load64("out"), load64("x"), load64("y"), load64("stride"), load64("n")
 	SHLQ(Imm(6), count) // bytes
-	all := append(rows(x, stride, tileX), rows(y, stride, tileY)...)
-	load := func(p pointer, off GPVirtual, disp int) VecVirtual {
-		v := s.vec()
-		VCVTPS2PD(Mem{Base: p.reg, Index: off, Scale: 1, Disp: disp}, v)
-		return v
-	}
+	tileX, tileY := s.tile()
+	left, right := rows(x, stride, tileX), rows(y, stride, tileY)
 	for part := range 16 / s.lanes {
-		var sum [tileX * tileY]VecVirtual
+		sum := make([]VecVirtual, tileX*tileY)
 		for i := range sum {
-			sum[i] = s.zero()
+			sum[i] = s.vec()
+			VMOVUPD(at(out, 64*i+32*part), sum[i])
 		}
-		off := GP64()
-		XORQ(off, off)
-		label := []string{"low", "high"}[part]
-		Label(label)
-		for half := range 2 {
-			disp := 32*half + 16*part
-			a := []VecVirtual{load(all[0], off, disp), load(all[1], off, disp)}
-			for j := range tileY {
-				b := load(all[tileX+j], off, disp)
-				for i := range tileX {
-					VFMADD231PD(a[i], b, sum[i*tileY+j])
-				}
-			}
-		}
-		ADDQ(Imm(64), off)
-		CMPQ(off, count)
-		JB(LabelRef(label))
+		s.dots([]string{"low", "high"}[part], count, 32, left, right, func(p pointer, off GPVirtual) VecVirtual {
+			v := s.vec()
+			VCVTPS2PD(Mem{Base: p.reg, Index: off, Scale: 1, Disp: 16 * part}, v)
+			return v
+		}, func(a, b, sum VecVirtual) { VFMADD231PD(a, b, sum) }, sum)
 		for i, v := range sum {
 			VMOVUPD(v, at(out, 64*i+32*part))
 		}
@@ -238,40 +247,72 @@ func genFloatDots(s *isa) {
 	ret()
 }
 
-// genLevelDots adds products of levels as int32, in no order that shows.
-func genLevelDots() {
-	s := avx2
+// genLevelDots adds products of levels as int32, in no order that shows. AVX-512 takes two blocks at a time.
+func genLevelDots(s *isa) {
 	s.text("LevelDots", "func(out *int32, x, y *byte, stride, n int)",
-		"stores 8 parts of the products of 2 rows of x and 4 of y, stride bytes apart.")
+		"stores the products of each row of x in the tile with each of y, stride bytes apart.")
 	out, x, y, stride, count := load64("out"), load64("x"), load64("y"), load64("stride"), load64("n")
 	SHLQ(Imm(4), count) // bytes
-	all := append(rows(x, stride, tileX), rows(y, stride, tileY)...)
-	var sum [tileX * tileY]VecVirtual
+	tileX, tileY := s.tile()
+	sum := make([]VecVirtual, tileX*tileY)
 	for i := range sum {
 		sum[i] = s.zero()
 	}
-	off := GP64()
-	XORQ(off, off)
-	load := func(p pointer) VecVirtual {
+	t := s.vec()
+	s.dots("loop", count, 2*s.lanes, rows(x, stride, tileX), rows(y, stride, tileY), func(p pointer, off GPVirtual) VecVirtual {
 		v := s.vec()
 		VPMOVSXBW(Mem{Base: p.reg, Index: off, Scale: 1}, v)
 		return v
-	}
-	Label("loop")
-	a := []VecVirtual{load(all[0]), load(all[1])}
-	for j := range tileY {
-		b := load(all[tileX+j])
-		for i := range tileX {
-			t := s.vec()
-			VPMADDWD(a[i], b, t)
-			VPADDD(t, sum[i*tileY+j], sum[i*tileY+j])
-		}
-	}
-	ADDQ(Imm(16), off)
-	CMPQ(off, count)
-	JB(LabelRef("loop"))
+	}, func(a, b, sum VecVirtual) {
+		VPMADDWD(a, b, t)
+		s.sum(t, sum, sum)
+	}, sum)
 	for i, v := range sum {
-		VMOVDQU(v, at(out, 32*i))
+		MOVL(s.join(v, s.sum), at(out, 4*i))
 	}
 	ret()
+}
+
+// genLevelTop takes two blocks at a time.
+func genLevelTop() {
+	s := avx2
+	s.text("LevelTop", "func(level *byte, n int) uint32", "returns the largest magnitude.")
+	level, n := load64("level"), load64("n")
+	SHRQ(Imm(1), n)
+	top := s.zero()
+	loop(n, func() {
+		v := s.vec()
+		VPABSB(at(level, 0), v)
+		VPMAXUB(v, top, top)
+	}, pointer{level, 32})
+	for shift := range 2 { // the largest byte of each lane comes last
+		v := s.vec()
+		VPSLLD(Imm(8<<shift), top, v)
+		VPMAXUB(v, top, top)
+	}
+	VPSRLD(Imm(24), top, top)
+	s.fold(top, s.max)
+}
+
+func genLevelSquares() {
+	s := avx2
+	s.text("LevelSquares", "func(level *byte, n int) uint32", "returns the sum of the squares.")
+	level, n := load64("level"), load64("n")
+	sum := s.zero()
+	loop(n, func() {
+		v := s.vec()
+		VPMOVSXBW(at(level, 0), v)
+		VPMADDWD(v, v, v)
+		VPADDD(v, sum, sum)
+	}, pointer{level, 16})
+	s.fold(sum, s.sum)
+}
+
+// genFetch asks for 64 bytes at a time.
+func genFetch() {
+	TEXT("fetch", NOSPLIT, "func(p *byte, n int)")
+	Doc("fetch asks for n cache lines that are soon to be read.")
+	p, n := load64("p"), load64("n")
+	loop(n, func() { PREFETCHT1(at(p, 0)) }, pointer{p, 64})
+	RET()
 }

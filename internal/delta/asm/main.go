@@ -20,7 +20,10 @@ func main() {
 		genLevels(s)
 		genAddLevels(s)
 		genFloatDots(s)
+		genLevelDots(s)
 	}
-	genLevelDots()
+	genLevelTop()
+	genLevelSquares()
+	genFetch()
 	Generate()
 }

@@ -70,7 +70,7 @@ func (a *Aggregator) Honest() bool { return a.Conduct == nil && !a.Liar }
 
 func (a *Aggregator) config() aggregate.Config {
 	return aggregate.Config{Spec: &a.sim.Spec, Run: a.sim.Run0, Params: params, VerifyDraw: verifyDraw, VerifySettlement: verifySettlement,
-		VerifyRotation: verifyRotation,
+		VerifyRotation: verifyRotation, Ownership: true,
 		VerifyNote: func(signer protocol.PeerID, note []byte) error {
 			_, err := verify.OpenNote(note, a.sim.Run0, signer)
 			return err

@@ -15,7 +15,7 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 	switch d := d.(type) {
 	case aggregate.DutySign:
 		st := d.Statement
-		if a.machine.MaySign(&st, a.clock(), a.since, a.promises.Receipts(st.Round)) != nil {
+		if a.machine.MaySign(&st, a.clock(), a.since, a.promises.Receipts(st.Round)) != nil || !a.assemble(&st, d.Shards) {
 			return nil
 		}
 		return a.promised(st)
@@ -27,6 +27,10 @@ func (a *Aggregator) discharge(d aggregate.Duty) [][]byte {
 			return nil
 		}
 		return a.promised(st)
+	case aggregate.DutySums:
+		return a.sums(d)
+	case aggregate.DutyShard:
+		return a.mergeShard(d)
 	case aggregate.DutyDraw:
 		return [][]byte{aggregate.DrawRecord(protocol.Sign(a.Key, protocol.Draw{Run: a.sim.Run0, Round: d.Round, Verifier: a.ID(), BLS: blsSign(blsKey(a.ID()), d.Message)}))}
 	case aggregate.DutyCheck:
@@ -67,11 +71,11 @@ func (a *Aggregator) cosign(st protocol.Statement) []byte {
 	return aggregate.CosignRecord(st, cosign(a.Key, &st))
 }
 
-// held returns the reveals of a frozen contribution that are here and check out, or nil if one is missing.
-func (a *Aggregator) held(c *protocol.Commit, frozen protocol.Digest) []*protocol.Reveal {
+// held returns the reveals of some shards of a frozen contribution that are here and check out, or nil if one is missing.
+func (a *Aggregator) held(c *protocol.Commit, frozen protocol.Digest, shards []uint32) []*protocol.Reveal {
 	var all []*protocol.Reveal
-	for i := range a.sim.Spec.Codec.Shards(params) {
-		r := a.reveals[revealKey{c.Round, c.Peer, uint32(i)}]
+	for _, k := range shards {
+		r := a.reveals[revealKey{c.Round, c.Peer, k}]
 		if r == nil || r.Check(&a.sim.Spec, params, nil, c, frozen) != nil {
 			return nil
 		}
@@ -80,8 +84,21 @@ func (a *Aggregator) held(c *protocol.Commit, frozen protocol.Digest) []*protoco
 	return all
 }
 
+// everyShard lists the shards of the model.
+func (s *Sim) everyShard() []uint32 {
+	all := make([]uint32, s.Spec.Codec.Shards(params))
+	for i := range all {
+		all[i] = uint32(i)
+	}
+	return all
+}
+
 func (a *Aggregator) gather(d aggregate.DutyGather) [][]byte {
-	all := a.held(&d.Commit.Body, d.Frozen)
+	shards := d.Own
+	if shards == nil {
+		shards = a.sim.everyShard()
+	}
+	all := a.held(&d.Commit.Body, d.Frozen, shards)
 	if all == nil {
 		return nil
 	}
@@ -89,22 +106,33 @@ func (a *Aggregator) gather(d aggregate.DutyGather) [][]byte {
 }
 
 func (a *Aggregator) attest(d aggregate.DutyGather, start protocol.TraceStart, end protocol.TraceEnd) []byte {
-	c := d.Commit.Body
+	c, shards := d.Commit.Body, d.Own
+	if len(shards) == len(a.sim.everyShard()) {
+		shards = nil
+	}
 	return aggregate.AttestRecord(protocol.Sign(a.Key, protocol.Attest{Run: a.sim.Run0, Round: c.Round, Peer: c.Peer,
-		Commit: d.Commit.Digest(), Start: start, End: end, Aggregator: a.ID()}))
+		Commit: d.Commit.Digest(), Start: start, End: end, Aggregator: a.ID(), Shards: shards}))
 }
 
-// merge computes the Certificate from the payloads held here. What is missing is asked of the others.
+// merge computes the Certificate from the payloads held here.
 func (a *Aggregator) merge(d aggregate.DutyMerge) (protocol.Statement, bool) {
+	in, ok := a.contributions(&d, a.sim.everyShard())
+	if !ok {
+		return protocol.Statement{}, false
+	}
+	return a.sim.certify(d.Round, d.Prev, &d.Open, in), true
+}
+
+// contributions are those of the round with their payloads of some shards. What is missing is asked of the others.
+func (a *Aggregator) contributions(d *aggregate.DutyMerge, shards []uint32) (in []aggregate.Contribution, ok bool) {
 	frozen := must(protocol.DecodeBody[protocol.Freeze](&a.Chain[len(a.Chain)-2].Statement))
 	commits := a.machine.Commits(d.Round)
-	var in []aggregate.Contribution
 	for _, r := range d.RevealSet.Set {
 		i := slices.IndexFunc(commits, func(c protocol.Signed[protocol.Commit]) bool { return c.Body.Peer == r.Peer })
-		all := a.held(&commits[i].Body, frozen.Root)
+		all := a.held(&commits[i].Body, frozen.Root, shards)
 		if all == nil {
 			a.ask(d.Round, r.Peer)
-			return protocol.Statement{}, false
+			return nil, false
 		}
 		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps}
 		for _, x := range all {
@@ -112,7 +140,7 @@ func (a *Aggregator) merge(d aggregate.DutyMerge) (protocol.Statement, bool) {
 		}
 		in = append(in, c)
 	}
-	return a.sim.certify(d.Round, d.Prev, &d.Open, in), true
+	return in, true
 }
 
 // certify is the Certificate that follows from these contributions.

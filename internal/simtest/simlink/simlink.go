@@ -24,6 +24,8 @@ import (
 type Network struct {
 	net *simnet.Simnet
 
+	cut atomic.Pointer[func(from, to int) bool]
+
 	mu sync.Mutex
 	n  int
 }
@@ -40,6 +42,15 @@ func New(latency func(from, to int) time.Duration) *Network {
 // Steady is the same latency between all hosts.
 func Steady(d time.Duration) func(from, to int) time.Duration {
 	return func(int, int) time.Duration { return d }
+}
+
+// Cut drops every packet between two hosts for which parted is true, until the next Cut; nil lets all pass.
+func (n *Network) Cut(parted func(from, to int) bool) {
+	if parted == nil {
+		n.cut.Store(nil)
+		return
+	}
+	n.cut.Store(&parted)
 }
 
 // number is the inverse of simnet.IntToPublicIPv4 for the addresses that Join gives out.
@@ -65,7 +76,14 @@ type Place struct {
 	Listen []string      // the address to listen on
 	Option libp2p.Option // QUIC over the network, in place of the real one
 	Bytes  *atomic.Int64 // of all packets that the host has sent and received
+	Wire   *Wire
 }
+
+// Wire counts a host's packets as they are on the wire, IPv4 and UDP headers included.
+type Wire struct{ Sent, Received atomic.Int64 }
+
+// headers is what IPv4 and UDP add to a packet.
+const headers = 20 + 8
 
 // Join makes a place for one host. A host that is restarted needs a new one.
 func (n *Network) Join(line simnet.NodeBiDiLinkSettings) Place {
@@ -74,11 +92,11 @@ func (n *Network) Join(line simnet.NodeBiDiLinkSettings) Place {
 	n.n++
 	n.mu.Unlock()
 	ip := net.IPv4(11, byte(i>>16), byte(i>>8), byte(i))
-	bytes := new(atomic.Int64)
-	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(line, bytes), Bytes: bytes}
+	bytes, wire := new(atomic.Int64), new(Wire)
+	return Place{Number: i, Listen: []string{fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", ip)}, Option: n.option(i, line, bytes, wire), Bytes: bytes, Wire: wire}
 }
 
-func (n *Network) option(line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64) libp2p.Option {
+func (n *Network) option(i int, line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64, wire *Wire) libp2p.Option {
 	var own atomic.Pointer[net.IP]
 	start := func(life fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
 		cm, err := quicreuse.NewConnManager(reset, token, opts...)
@@ -93,25 +111,33 @@ func (n *Network) option(line simnet.NodeBiDiLinkSettings, bytes *atomic.Int64) 
 			own.Store(&addr.IP)
 			n.mu.Lock() // simnet's own list of links is not guarded
 			defer n.mu.Unlock()
-			return counted{n.net.NewEndpoint(addr, line), bytes}, nil
+			return counted{n.net.NewEndpoint(addr, line), bytes, wire, n, i}, nil
 		}))
 }
 
-// counted counts the bytes of a host's packets.
+// counted counts the bytes of a host's packets, and drops those that are cut off.
 type counted struct {
 	*simnet.SimConn
 	bytes *atomic.Int64
+	wire  *Wire
+	on    *Network
+	from  int
 }
 
 func (c counted) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, from, err := c.SimConn.ReadFrom(p)
 	c.bytes.Add(int64(n))
+	c.wire.Received.Add(int64(n) + headers)
 	return n, from, err
 }
 
 func (c counted) WriteTo(p []byte, to net.Addr) (int, error) {
+	if parted := c.on.cut.Load(); parted != nil && (*parted)(c.from, number(to)) {
+		return len(p), nil
+	}
 	n, err := c.SimConn.WriteTo(p, to)
 	c.bytes.Add(int64(n))
+	c.wire.Sent.Add(int64(n) + headers)
 	return n, err
 }
 
