@@ -39,6 +39,8 @@ func (m *Machine) commit(s *protocol.Signed[protocol.Commit]) error {
 		return refuse(ErrLate, "commit of %s for round %d, whose Freeze is fixed", c.Peer.Short(), c.Round)
 	case c.Open != m.s.Head.Statement.Digest():
 		return refuse(ErrDiffers, "commit of %s answers Open %s, round %d has another", c.Peer.Short(), c.Open.Short(), c.Round)
+	case m.cfg.Spec.Train.Delay > 0 && !m.peer(c.Peer).Active:
+		return refuse(ErrLate, "commit of %s, which was announced for round %d and is out since then", c.Peer.Short(), c.Round)
 	case c.Steps < 1 || c.Steps > m.cfg.Spec.Train.Steps:
 		return refuse(ErrInvalid, "commit of %s to %d steps, want 1 to %d", c.Peer.Short(), c.Steps, m.cfg.Spec.Train.Steps)
 	}

@@ -1,9 +1,11 @@
 package aggregate_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"drystone/aggregate"
 	"drystone/protocol"
 )
 
@@ -113,4 +115,24 @@ func lastFeedback(p *play, id protocol.PeerID) protocol.Digest {
 		}
 	}
 	return protocol.Digest{}
+}
+
+// Whoever is out when its round opens is in the roster and takes no part, however fast it is.
+func TestDelayedOut(t *testing.T) {
+	p := newPlay(t, delayed)
+	p.join(0, 1, 2, 3) // round 0 opens with the third; Open 1 announces the fourth for round 2
+	p.rounds(2, 0, 1, 2, 3)
+	p.must(p.w.Leave(3, 2)) // Open 2 has announced it for round 3 by now
+	v := p.m.View()
+	if err := p.try(p.w.Commit(v, 3, "honest")); !errors.Is(err, aggregate.ErrLate) {
+		t.Errorf("commit of one who left: %v", err)
+	}
+	p.commit(0, 1, 2)
+	p.work()
+	if set := lastSet(p, 2); len(set.Set) != 3 {
+		t.Errorf("%d contributions are in", len(set.Set))
+	}
+	if open := p.opens()[3]; !slices.Contains(open.Roster, p.w.Peers[3].ID()) || len(open.Ahead) != 0 {
+		t.Errorf("round 3: roster of %d, %d announced", len(open.Roster), len(open.Ahead))
+	}
 }

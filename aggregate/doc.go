@@ -56,8 +56,8 @@
 // Delay. With train.delay = 1 whoever is there when round r opens is announced for round r+1, in Open.Ahead, and may train
 // it from then on, from theta_r. So Open r+1 has the roster and the capacities that Open r announced, and theta_r for Start;
 // round 0 has everyone who is there, and theta_0, like round 1. The merge of round r is applied to theta_r in any case. Who
-// leaves or is convicted after Open r stays in the roster of round r+1, and nobody waits for it; who joins is in that of
-// round r+2. All this follows from the Open of the round before, so the state holds nothing more.
+// leaves, is dropped or is out by a conviction after Open r stays in the roster of round r+1, but nobody waits for it and its
+// commit is refused; who joins is in that of round r+2. All this follows from the Open of the round before, so the state holds nothing more.
 //
 // Reveal. A contribution, with all shards that it was assigned, is in the RevealSet if t aggregators attest to the same trace start and end, the start names
 // the round's model, and its error feedback is what the peer's contribution to the round before left if that RevealSet

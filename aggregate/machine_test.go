@@ -146,7 +146,7 @@ var scenarios = []scenario{
 		p.must(p.w.Join(3, 1)) // there when round 1 opens, so it trains round 2
 		p.rounds(1, 0, 1, 2)
 		p.must(p.w.Leave(0, 2)) // announced for round 2, and not waited for
-		p.rounds(9, 0, 1, 2, 3)
+		p.rounds(9, 1, 2, 3)
 	}},
 	{"pause and resume", twoRounds, func(p *play) {
 		p.join(0, 1, 2)

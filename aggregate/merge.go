@@ -22,6 +22,7 @@ var ErrMergeInput = errors.New("aggregate: impossible merge")
 // Contribution is one revealed update: its payloads, one per assigned shard in shard order, as they were committed.
 type Contribution struct {
 	Peer     protocol.PeerID
+	Round    uint32   // the same of all, for codecs whose masks or turns it decides
 	Steps    uint32   // 1 to H
 	Shards   []uint32 // that it was assigned, ascending; empty for all
 	Payloads [][]byte
@@ -85,7 +86,7 @@ func Merge(spec *protocol.RunSpec, theta, outer []float32, contributions []Contr
 
 // MergeContext is Merge with the payloads of the way down. It ends with the error of ctx when ctx does.
 func MergeContext(ctx context.Context, spec *protocol.RunSpec, theta, outer []float32, contributions []Contribution) (*Result, error) {
-	codec, err := delta.New(spec.Codec)
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
 		return nil, fmt.Errorf("merge: %w", err)
 	}
@@ -148,16 +149,17 @@ func mergeShard(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, 
 	weights := whole
 	if whole == nil {
 		var err error
-		if weights, err = shardWeights(ctx, spec, codec, hi-lo, in, inClips); err != nil {
+		if weights, err = shardWeights(ctx, spec, codec.Shard(k), hi-lo, in, inClips); err != nil {
 			return nil, false, err
 		}
 	}
-	return mergeInto(ctx, spec, codec, k, stateOf(spec, r.Theta, r.Outer, lo, hi), in, weights)
+	return mergeInto(ctx, spec, codec.Shard(k), k, stateOf(spec, r.Theta, r.Outer, lo, hi), in, weights)
 }
 
-// mergeInto merges the contributions that have a weight into a shard's state, which is as it was if there is none.
+// mergeInto merges the contributions that have a weight into a shard's state, which is as it was if there is none, or if it is
+// not the shard's turn. codec is the shard's.
 func mergeInto(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, k int, s shardState, in []Contribution, weights []float32) ([]byte, bool, error) {
-	if !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
+	if codec.Silent() || !slices.ContainsFunc(weights, func(w float32) bool { return w != 0 }) {
 		return nil, true, nil
 	}
 	update := make([]float32, len(s.theta))
@@ -178,6 +180,9 @@ func checkContributions(spec *protocol.RunSpec, params int, contributions []Cont
 			return fmt.Errorf("%w: %d payloads of %s, want %d", ErrMergeInput, len(c.Payloads), c.Peer.Short(), spec.Codec.Owed(params, c.Shards))
 		case c.Steps < 1 || c.Steps > spec.Train.Steps:
 			return fmt.Errorf("%w: %d steps of %s, want 1 to %d", ErrMergeInput, c.Steps, c.Peer.Short(), spec.Train.Steps)
+		}
+		if c.Round != contributions[0].Round {
+			return fmt.Errorf("%w: contributions to rounds %d and %d", ErrMergeInput, contributions[0].Round, c.Round)
 		}
 		for j, s := range c.Shards {
 			if int64(s) >= int64(shards) || j > 0 && s <= c.Shards[j-1] {
@@ -211,7 +216,7 @@ func norm(spec *protocol.RunSpec, codec delta.Codec, params int, c Contribution)
 	sum := 0.0
 	for i, payload := range c.Payloads {
 		lo, hi := spec.Codec.Shard(params, protocol.ShardAt(c.Shards, i))
-		s, err := codec.SumSquares(payload, hi-lo)
+		s, err := codec.Shard(protocol.ShardAt(c.Shards, i)).SumSquares(payload, hi-lo)
 		if err != nil {
 			return math.NaN()
 		}

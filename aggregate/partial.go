@@ -31,7 +31,7 @@ func wholeGram(spec *protocol.RunSpec, in []Contribution) bool {
 // ShardSums returns the sums of one shard: contributions are those of the RevealSet, in their order, and have the payload
 // of this shard alone if they trained it, else none.
 func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, contributions []Contribution) ([]byte, error) {
-	codec, err := delta.New(spec.Codec)
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
 		return nil, fmt.Errorf("sums of shard %d: %w", shard, err)
 	}
@@ -39,6 +39,7 @@ func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, c
 	if err != nil {
 		return nil, err
 	}
+	codec = codec.Shard(shard)
 	lo, hi := spec.Codec.Shard(params, shard)
 	var sums []byte
 	var good []Contribution
@@ -53,7 +54,7 @@ func ShardSums(ctx context.Context, spec *protocol.RunSpec, params, shard int, c
 	if !wholeGram(spec, contributions) {
 		return sums, nil
 	}
-	g, err := gram(ctx, codec, []int{hi - lo}, good)
+	g, err := gram(ctx, []delta.Codec{codec}, []int{hi - lo}, good)
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +190,11 @@ func (f *fold) weights(spec *protocol.RunSpec, contributions []Contribution, cli
 // shard's payload of the way down, as Result.Down has it, and reports whether the result is finite; if not, theta and outer
 // are spoilt.
 func MergeShard(ctx context.Context, spec *protocol.RunSpec, params, shard int, theta, outer []float32, contributions []Contribution, record []protocol.Merged) (down []byte, finite bool, err error) {
-	codec, err := delta.New(spec.Codec)
+	codec, err := codecOf(spec, contributions)
 	if err != nil {
 		return nil, false, fmt.Errorf("merge shard %d: %w", shard, err)
 	}
+	codec = codec.Shard(shard)
 	lo, hi := spec.Codec.Shard(params, shard)
 	if len(theta) != hi-lo || len(outer) != spec.OuterState(hi-lo) || len(record) != len(contributions) {
 		return nil, false, fmt.Errorf("%w: shard %d of %d parameters, %d of outer state, %d lines of record for %d contributions", ErrMergeInput,

@@ -19,13 +19,18 @@ func wholeWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec
 	if !spec.Aggregate.VectorRule() || partial {
 		return nil, nil
 	}
-	return vectorWeights(ctx, spec, codec, shardLengths(spec, params), contributions, clips)
+	lengths := shardLengths(spec, params)
+	codecs := make([]delta.Codec, len(lengths))
+	for k := range codecs {
+		codecs[k] = codec.Shard(k)
+	}
+	return vectorWeights(ctx, spec, codecs, lengths, contributions, clips)
 }
 
 // shardWeights returns the weights of those who trained a shard of n parameters, of which alone they hold the payload.
 func shardWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, n int, in []Contribution, clips []float64) ([]float32, error) {
 	if spec.Aggregate.VectorRule() {
-		return vectorWeights(ctx, spec, codec, []int{n}, in, clips)
+		return vectorWeights(ctx, spec, []delta.Codec{codec}, []int{n}, in, clips)
 	}
 	return recordWeights(spec, in, clips, nil), nil
 }
@@ -62,7 +67,7 @@ func alike(clips []float64) []float32 {
 // of the others' decoded values, rounded to float32. Their payloads are of shards of the given lengths, which with their
 // codec chunks are the shards and blocks of its fold. Where some trained only a part of the shards the rule sees each
 // shard by itself, and the norms that it caps are those within the shard.
-func vectorWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
+func vectorWeights(ctx context.Context, spec *protocol.RunSpec, codecs []delta.Codec, lengths []int, contributions []Contribution, clips []float64) ([]float32, error) {
 	var in []Contribution
 	var at []int
 	for i, c := range contributions {
@@ -70,7 +75,7 @@ func vectorWeights(ctx context.Context, spec *protocol.RunSpec, codec delta.Code
 			in, at = append(in, c), append(at, i)
 		}
 	}
-	g, err := gram(ctx, codec, lengths, in)
+	g, err := gram(ctx, codecs, lengths, in)
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +107,26 @@ func stepsOf(contributions []Contribution) []uint32 {
 	return steps
 }
 
-// gram returns the inner products of contributions whose payloads are of shards of the given lengths and passed Validate.
-func gram(ctx context.Context, codec delta.Codec, lengths []int, contributions []Contribution) (*robust.Gram, error) {
+// codecOf returns the codec of the round that contributions are to, of which Shard makes each shard's.
+func codecOf(spec *protocol.RunSpec, contributions []Contribution) (delta.Codec, error) {
+	codec, err := delta.New(spec.Codec)
+	if err != nil || len(contributions) == 0 || spec.Codec.Up != "masked" && spec.Codec.Stagger == 0 {
+		return codec, err
+	}
+	run, err := spec.ID()
+	return codec.Round(run, contributions[0].Round), err
+}
+
+// gram returns the inner products of contributions whose payloads are of shards of the given codecs and lengths and passed
+// Validate.
+func gram(ctx context.Context, codecs []delta.Codec, lengths []int, contributions []Contribution) (*robust.Gram, error) {
 	g := robust.NewGram(len(contributions))
 	payloads := make([][]byte, len(contributions))
 	for k, n := range lengths {
 		for i, c := range contributions {
 			payloads[i] = c.Payloads[k]
 		}
-		products, err := codec.Products(ctx, threads(), payloads, n)
+		products, err := codecs[k].Products(ctx, threads(), payloads, n)
 		if err != nil {
 			return nil, fmt.Errorf("inner products of shard %d: %w", k, err)
 		}
@@ -123,8 +139,9 @@ func gram(ctx context.Context, codec delta.Codec, lengths []int, contributions [
 func threads() int { return runtime.GOMAXPROCS(0) }
 
 // eachChunk decodes one codec chunk of every payload of n parameters after the other, and calls visit with the place of
-// its first parameter and the chunk of each, whose memory is its own again afterwards.
-func eachChunk(ctx context.Context, codec delta.Codec, n int, payloads [][]byte, visit func(lo int, rows [][]float32)) error {
+// its first parameter and the chunk of each, whose memory is its own again afterwards. at are the places of the values in the
+// chunk, the same in all payloads, or nil if there is one for every parameter.
+func eachChunk(ctx context.Context, codec delta.Codec, n int, payloads [][]byte, visit func(lo int, at []uint16, rows [][]float32)) error {
 	readers, rows := make([]*delta.Reader, len(payloads)), make([][]float32, len(payloads))
 	for i, p := range payloads {
 		var err error
@@ -136,13 +153,14 @@ func eachChunk(ctx context.Context, codec delta.Codec, n int, payloads [][]byte,
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		var at []uint16
 		for i, r := range readers {
 			var err error
-			if _, rows[i], err = r.Next(); err != nil { // all values: RunSpec.Validate admits no other codec
+			if at, rows[i], err = r.Next(); err != nil { // all values, or those of one mask: RunSpec.Validate admits no other codec
 				return err
 			}
 		}
-		visit(chunk*delta.ChunkParams, rows)
+		visit(chunk*delta.ChunkParams, at, rows)
 	}
 	return nil
 }
@@ -167,8 +185,17 @@ func mergeUpdate(ctx context.Context, spec *protocol.RunSpec, codec delta.Codec,
 	if len(used) == 0 {
 		return nil
 	}
-	return eachChunk(ctx, codec, len(update), used, func(lo int, values [][]float32) {
+	var some [delta.ChunkParams]float32
+	return eachChunk(ctx, codec, len(update), used, func(lo int, at []uint16, values [][]float32) {
 		out := update[lo:][:len(values[0])]
+		if at != nil {
+			out = some[:len(values[0])]
+		}
+		defer func() {
+			for i, p := range at {
+				update[lo+int(p)] = out[i]
+			}
+		}()
 		if spec.Aggregate.Rule == robust.Median {
 			robust.MergeMedian(out, values)
 		} else {

@@ -16,7 +16,7 @@ var delayLoss = Figure{
 	Needs: "minutes of training",
 	Limit: 45 * time.Minute,
 	Measure: func(ctx context.Context, e *Env) ([]Row, error) {
-		return e.delayLoss(ctx, node.DemoSpec(1, 24, 4), 64)
+		return e.delayLoss(ctx, node.DemoSpec(1, 12, 4), 64)
 	},
 }
 
@@ -38,7 +38,9 @@ func (e *Env) delayLoss(ctx context.Context, spec protocol.RunSpec, sequences in
 				return 0, fmt.Errorf("round %d: %w", round, err)
 			}
 		}
-		return d.Loss(ctx, r.theta, sequences)
+		loss, err := d.Loss(ctx, r.theta, sequences)
+		e.Say("    %.4f nats per byte", loss)
+		return loss, err
 	}
 	rounds, rate := spec.Train.Rounds, spec.Outer.LR
 	plain, err := play(0, rounds, rate)
@@ -50,7 +52,7 @@ func (e *Env) delayLoss(ctx context.Context, spec protocol.RunSpec, sequences in
 	for _, x := range []struct {
 		delay, rounds uint32
 		factor        float64
-	}{{1, rounds, 1}, {1, rounds, 0.7}, {1, rounds, 0.5}, {0, rounds / 2, 1}} {
+	}{{1, rounds, 1}, {1, rounds, 0.5}, {0, rounds / 2, 1}} {
 		loss, err := play(x.delay, x.rounds, rate*x.factor)
 		if err != nil {
 			return rows, err

@@ -73,7 +73,7 @@ func (d *device) check(ctx context.Context, c *trainer.Contribution) (float64, e
 		return 0, fmt.Errorf("replay of an honest segment gave another state")
 	}
 	for i := range o.Chunks {
-		if err := d.CheckChunk(d.theta, &o.Chunks[i], c.Payloads[d.ShardOf(o.Chunks[i].Index)]); err != nil {
+		if err := d.CheckChunk(c.Assignment.Round, d.theta, &o.Chunks[i], c.Payloads[d.ShardOf(o.Chunks[i].Index)]); err != nil {
 			return 0, err
 		}
 	}

@@ -68,7 +68,7 @@ func (r *rounds) play(ctx context.Context, round uint32, capacity []uint32) erro
 		}
 		r.feedback[i] = c.After
 		r.trained += c.Tokens()
-		in = append(in, aggregate.Contribution{Peer: id, Steps: a.Steps, Shards: a.Shards, Payloads: c.Payloads})
+		in = append(in, aggregate.Contribution{Peer: id, Round: round, Steps: a.Steps, Shards: a.Shards, Payloads: c.Payloads})
 	}
 	theta, outer, _, err := aggregate.Merge(&r.spec, r.theta, r.outer, in)
 	if err != nil {

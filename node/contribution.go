@@ -189,7 +189,7 @@ func (a *Aggregator) merge(ctx context.Context, d aggregate.DutyMerge) error {
 		if err != nil {
 			return err
 		}
-		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
+		c := aggregate.Contribution{Peer: r.Peer, Round: d.Round, Steps: r.Steps, Shards: own}
 		for _, s := range shards {
 			if err := inSet(s, &r); err != nil {
 				return err
@@ -235,7 +235,7 @@ func (a *Aggregator) check(ctx context.Context, d aggregate.DutyCheck) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotYet, err)
 	}
-	theta, err := a.model(ctx, round, model, a.councilPeers)
+	theta, err := a.model(ctx, round-min(round, a.spec.Train.Delay), model, a.councilPeers)
 	if err != nil {
 		return err
 	}

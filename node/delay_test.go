@@ -11,8 +11,8 @@ import (
 )
 
 // docs/protocol.md, "Delay": a run over real sockets in which everyone trains from the state one merge older, half the peers
-// a part of the shards. Spot checks pass the honest and convict the cheat, one round later than without delay; proofs audit
-// with replay and merge; the run ends in the same state when it is played again, on another number of threads.
+// a part of the shards, and states go down encoded. Spot checks pass the honest and convict the cheat; proofs audit with replay
+// and merge; the run ends in the same state when it is played again, on another number of threads.
 func TestDelayedRun(t *testing.T) {
 	const (
 		rounds       = 6
@@ -23,6 +23,7 @@ func TestDelayedRun(t *testing.T) {
 		t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
 			cfg := partialConfig(t, 31, rounds, func(i int, round uint32) bool { return i == cheat && round >= first })
 			cfg.Spec.Train.Delay, cfg.Threads = 1, threads
+			cfg.Spec.Codec.Down, cfg.Spec.Codec.DownTopK, cfg.Spec.Codec.DownValueBits, cfg.Spec.Codec.DownDecay = "rice", 512, 4, 1
 			l := runLocal(t, cfg)
 			models = append(models, l.Aggregators[0].View().Model)
 			if threads > 1 {

@@ -74,14 +74,14 @@ func checkConviction(t *testing.T, l *Local, cheat int, first, rounds uint32) {
 			}
 		}
 	}
-	out := first + l.spec.Verify.Window + l.spec.Train.Delay
+	out := first + l.spec.Verify.Window
 	for round := range rounds {
 		open, _, err := await[protocol.Open](t.Context(), l.Aggregators[0].history, protocol.KindOpen, round)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, tr := range l.Trainers {
-			want := i != cheat || round < out
+			want := i != cheat || round < out+l.spec.Train.Delay // with a delay it is announced, and then refused
 			if got := slices.Contains(open.Roster, tr.ID()); got != want {
 				t.Errorf("round %d: trainer %d in the roster: %v, want %v", round, i, got, want)
 			}

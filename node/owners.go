@@ -111,7 +111,7 @@ func (a *Aggregator) shardPayloads(ctx context.Context, d *aggregate.DutyMerge, 
 			return nil, fmt.Errorf("%w: commit of %s in round %d is not here", errNotYet, r.Peer.Short(), d.Round)
 		}
 		own := d.Open.Shards(&a.spec.Codec, a.params, d.Round, rosterIndex(&d.Open, r.Peer))
-		c := aggregate.Contribution{Peer: r.Peer, Steps: r.Steps, Shards: own}
+		c := aggregate.Contribution{Peer: r.Peer, Round: d.Round, Steps: r.Steps, Shards: own}
 		if place, trained := protocol.PlaceOf(own, int(shard)); trained {
 			s := source{frozen, &commit, own}
 			if err := a.fetchReveal(ctx, s, place, append(a.councilPeers(), r.Peer)); err != nil {

@@ -30,7 +30,7 @@ func (r replayer) Replay(ctx context.Context, a protocol.Assignment, theta, m, v
 func mergeAgain(spec *protocol.RunSpec, theta, outer []float32, contributions []verify.Contribution) (*verify.MergeResult, error) {
 	in := make([]aggregate.Contribution, len(contributions))
 	for i, c := range contributions {
-		in[i] = aggregate.Contribution{Peer: c.Peer, Steps: c.Steps, Shards: c.Shards, Payloads: c.Payloads}
+		in[i] = aggregate.Contribution{Peer: c.Peer, Round: c.Round, Steps: c.Steps, Shards: c.Shards, Payloads: c.Payloads}
 	}
 	r, err := aggregate.MergeContext(context.Background(), spec, theta, outer, in)
 	if err != nil {

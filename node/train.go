@@ -69,7 +69,7 @@ func (t *Trainer) round(ctx context.Context, round uint32) error {
 		t.ahead.begin()
 	}
 	cert, _, err := await[protocol.Certificate](ctx, t.history, protocol.KindCertificate, round)
-	if err != nil || round+1 == t.spec.Train.Rounds {
+	if err != nil || round+1 == t.spec.Train.Rounds || t.spec.Train.Delay > 0 { // a delayed round does not wait for the state
 		return err
 	}
 	if _, err := t.model(ctx, round+1, cert.Model, t.councilPeers); err != nil && ctx.Err() == nil {
@@ -131,8 +131,9 @@ func (t *Trainer) frozen(round uint32) bool {
 // theta fetches the public state, trying until the round is frozen.
 func (t *Trainer) theta(ctx context.Context, round uint32, root protocol.Digest) (theta []float32, err error) {
 	var last error
+	of := round - min(round, t.spec.Train.Delay) // whose public state it is
 	err = retry(ctx, time.Second, func() error {
-		if theta, last = t.model(ctx, round, root, t.councilPeers); last != nil && t.frozen(round) {
+		if theta, last = t.model(ctx, of, root, t.councilPeers); last != nil && t.frozen(round) {
 			return nil
 		}
 		return last

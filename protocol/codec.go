@@ -1,16 +1,21 @@
 package protocol
 
-// validate checks the codec. "masked" is a codec of internal/delta, but not yet of a run: no merge rule draws its mask.
 func (s *CodecSpec) validate(c *checker) {
-	c.oneOf("codec.up", s.Up, "dense", "sparse", "rice", "int8")
+	c.oneOf("codec.up", s.Up, "dense", "sparse", "rice", "int8", "masked")
 	c.between("codec.shard_params", float64(s.ShardParams), 4096, 1<<24)
 	c.rule(s.ShardParams%4096 == 0, "codec.shard_params = %d is not a multiple of 4096", s.ShardParams)
-	if s.Up == "sparse" || s.Up == "rice" {
+	switch s.Up {
+	case "sparse", "rice":
 		c.between("codec.top_k", float64(s.TopK), 1, 4096)
 		c.rule(s.ValueBits == 2 || s.ValueBits == 4, "codec.value_bits = %d, want 2 or 4", s.ValueBits)
-	} else {
-		c.rule(s.TopK == 0 && s.ValueBits == 0, "codec.top_k and value_bits are for the sparse and rice codecs, want 0 with %s", s.Up)
+	case "masked":
+		c.between("codec.top_k", float64(s.TopK), 1, 4096)
+		c.rule(s.ValueBits == 0, "codec.value_bits = %d, want 0 with masked, whose values have 8", s.ValueBits)
+	default:
+		c.rule(s.TopK == 0 && s.ValueBits == 0, "codec.top_k and value_bits are for the sparse, rice and masked codecs, want 0 with %s", s.Up)
 	}
+	c.between("codec.stagger", float64(s.Stagger), 0, 64)
+	c.rule(s.Stagger == 0 || s.Stagger > 1 && s.HasFeedback(), "codec.stagger = %d, want 0, or 2 to 64 and a codec with error feedback", s.Stagger)
 	if s.HasFeedback() {
 		c.between("codec.decay", s.Decay, 0, 1)
 	} else {

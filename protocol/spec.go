@@ -117,11 +117,14 @@ func (o *OuterSpec) State(params int) int {
 
 // CodecSpec is the encoding of the pseudo-gradient on its way up, and of theta's step on its way down.
 type CodecSpec struct {
-	Up          string  `toml:"up" cbor:"up"`                     // "dense", "sparse", "rice" or "int8"
-	TopK        int     `toml:"top_k" cbor:"top_k"`               // values kept per chunk of 4096, sparse and rice only
+	Up          string  `toml:"up" cbor:"up"`                     // "dense", "sparse", "rice", "int8" or "masked"
+	TopK        int     `toml:"top_k" cbor:"top_k"`               // values kept per chunk of 4096, sparse, rice and masked only
 	ValueBits   int     `toml:"value_bits" cbor:"value_bits"`     // 2 or 4, sparse and rice only
 	Decay       float64 `toml:"decay" cbor:"decay"`               // error feedback decay, 0 for dense
 	ShardParams int     `toml:"shard_params" cbor:"shard_params"` // parameters per shard, a multiple of 4096, at most 2^24
+	// Stagger is in how many rounds every shard is sent once: shard k in the rounds r with k mod Stagger = r mod Stagger. What is
+	// not sent waits in the error feedback. 0, which is not encoded, is for all shards in every round.
+	Stagger uint32 `toml:"stagger,omitzero" cbor:"stagger,omitzero"`
 	// The rest is the way down, like the fields above. Where there is none, and whole states travel, it is not encoded.
 	Down          string  `toml:"down,omitempty" cbor:"down,omitempty"` // "sparse", "rice" or "int8"
 	DownTopK      int     `toml:"down_top_k,omitzero" cbor:"down_top_k,omitzero"`

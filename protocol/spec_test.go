@@ -86,7 +86,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "dense" }},
 		{"codec.top_k", func(s *RunSpec) { s.Codec.Up = "int8" }},
 		{"train.delay", func(s *RunSpec) { s.Train.Delay = 2 }},
-		{"codec.up", func(s *RunSpec) { s.Codec.Up = "masked" }}, // no merge rule draws a mask
+		{"codec.up", func(s *RunSpec) { s.Codec.Up = "mask" }},
+		{"codec.value_bits", func(s *RunSpec) { s.Codec.Up, s.Codec.ValueBits = "masked", 2 }},
+		{"codec.top_k", func(s *RunSpec) { s.Codec.Up, s.Codec.ValueBits, s.Codec.TopK = "masked", 0, 0 }},
+		{"codec.stagger", func(s *RunSpec) { s.Codec.Stagger = 1 }},
+		{"codec.stagger", func(s *RunSpec) { s.Codec.Stagger = 65 }},
+		{"codec.stagger", func(s *RunSpec) { s.Codec = CodecSpec{Up: "dense", ShardParams: 4096, Stagger: 2} }},
 		{"codec.value_bits", func(s *RunSpec) { s.Codec.Up, s.Codec.ValueBits = "rice", 8 }},
 		{"codec.decay", func(s *RunSpec) { s.Codec = CodecSpec{Up: "dense", Decay: 0.5, ShardParams: 4096} }},
 		{"codec.decay", func(s *RunSpec) { s.Codec = CodecSpec{Up: "int8", Decay: 2, ShardParams: 4096} }},

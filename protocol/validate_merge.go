@@ -43,8 +43,8 @@ func (s *RunSpec) validateRule(c *checker) {
 	c.oneOf("aggregate.rule", a.Rule, "mean", "norm-clip", "multi-krum", "geometric-median", "centered-clip", "trimmed-mean", "median")
 	// On a codec that sends each contributor's own largest values most parameters have one contributor, and order
 	// statistics over the zeros of the others give zero.
-	every := s.Codec.Up == "dense" || s.Codec.Up == "int8"
-	c.rule(!a.CoordinateRule() || every, "aggregate.rule = %s needs every value of every contributor, so codec.up = dense or int8", a.Rule)
+	same := s.Codec.Up == "dense" || s.Codec.Up == "int8" || s.Codec.Up == "masked"
+	c.rule(!a.CoordinateRule() || same, "aggregate.rule = %s needs the same values of every contributor, so codec.up = dense, int8 or masked", a.Rule)
 	switch {
 	case a.Rule == "norm-clip" || a.VectorRule() && a.NormCap != 0:
 		c.between("aggregate.norm_cap", a.NormCap, 1, 1e6)

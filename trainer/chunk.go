@@ -53,19 +53,20 @@ func CheckChunk(codec delta.Codec, theta []float32, o *protocol.ChunkOpening, pa
 	return nil
 }
 
-// CheckChunk is the function CheckChunk for an opening of this run: theta is the whole of theta_r, payload the revealed
-// shard that holds the chunk, ShardOf(o.Index).
-func (d *Device) CheckChunk(theta []float32, o *protocol.ChunkOpening, payload []byte) error {
+// CheckChunk is the function CheckChunk for an opening of a round of this run: theta is the whole of theta_r, payload the
+// revealed shard that holds the chunk, ShardOf(o.Index).
+func (d *Device) CheckChunk(round uint32, theta []float32, o *protocol.ChunkOpening, payload []byte) error {
 	if len(theta) != d.Params() || int64(o.Index) >= int64(chunksOf(d.Params())) {
 		return fmt.Errorf("%w: chunk %d of %d, theta of %d parameters", ErrMalformed, o.Index, chunksOf(d.Params()), len(theta))
 	}
 	at := int(o.Index) * delta.ChunkParams
 	lo, hi := d.spec.Codec.Shard(d.Params(), d.ShardOf(o.Index))
-	part, err := d.codec.Chunk(payload, hi-lo, (at-lo)/delta.ChunkParams)
+	codec := d.codec.Round(d.run, round)
+	part, err := codec.Shard(d.ShardOf(o.Index)).Chunk(payload, hi-lo, (at-lo)/delta.ChunkParams)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return CheckChunk(d.codec, slices.Clip(theta[at:min(at+delta.ChunkParams, hi)]), o, part)
+	return CheckChunk(codec.At(int(o.Index)), slices.Clip(theta[at:min(at+delta.ChunkParams, hi)]), o, part)
 }
 
 // ShardOf returns the shard that holds a codec chunk.

@@ -167,7 +167,7 @@ func checkStructure(t testing.TB, b *bench, c *Contribution) []*protocol.Opening
 			t.Fatal(err)
 		}
 		lo, hi := b.spec.Codec.Shard(b.Params(), shard)
-		if err := b.codec.Validate(r.Payload, hi-lo); err != nil {
+		if err := b.codec.Round(b.run, c.Assignment.Round).Shard(shard).Validate(r.Payload, hi-lo); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,7 +230,7 @@ func checkOpening(t testing.TB, b *bench, c *Contribution, trace protocol.Digest
 			under("after chunk", k.AfterPath, uint64(k.Index), protocol.LeafHash(k.After), c.End.Feedback)
 		}
 		if place, own := protocol.PlaceOf(c.Assignment.Shards, b.ShardOf(k.Index)); own {
-			if err := b.CheckChunk(b.theta, k, c.Payloads[place]); err != nil {
+			if err := b.CheckChunk(c.Assignment.Round, b.theta, k, c.Payloads[place]); err != nil {
 				t.Fatal(err)
 			}
 			continue

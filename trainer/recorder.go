@@ -32,7 +32,7 @@ func newRecorder(spec *protocol.RunSpec, codec delta.Codec, a protocol.Assignmen
 		}
 		c.box = box
 	}
-	r := &recorder{c: c, codec: codec, theta: theta, opt: opt}
+	r := &recorder{c: c, codec: codec.Round(a.Run, a.Round), theta: theta, opt: opt}
 	if opt.Await != nil {
 		r.opt.Feedback = nil
 		return r, nil
@@ -125,7 +125,8 @@ func (r *recorder) encode(shard int, end []float32) error {
 	if c.After != nil {
 		feedback = c.After[lo:hi]
 	}
-	payload, err := r.codec.Encode(make([]byte, 0, r.codec.Size(hi-lo)), r.update, feedback)
+	codec := r.codec.Shard(shard)
+	payload, err := codec.Encode(make([]byte, 0, codec.Size(hi-lo)), r.update, feedback)
 	if errors.Is(err, delta.ErrNotFinite) || errors.Is(err, delta.ErrRange) {
 		err = fmt.Errorf("%w: %w", ErrDiverged, err)
 	}

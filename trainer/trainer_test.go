@@ -188,21 +188,21 @@ func TestCheckChunkRefuses(t *testing.T) {
 		k.Theta, k.After = slices.Clone(k.Theta), slices.Clone(k.After)
 		payload := slices.Clone(c.Payloads[b.ShardOf(1)])
 		edit(&k, payload)
-		if err := b.CheckChunk(b.theta, &k, payload); !errors.Is(err, ErrChunkMismatch) {
+		if err := b.CheckChunk(c.Assignment.Round, b.theta, &k, payload); !errors.Is(err, ErrChunkMismatch) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	k := o.Chunks[0]
 	k.After = k.After[4:]
-	if err := b.CheckChunk(b.theta, &k, c.Payloads[0]); !errors.Is(err, ErrMalformed) {
+	if err := b.CheckChunk(c.Assignment.Round, b.theta, &k, c.Payloads[0]); !errors.Is(err, ErrMalformed) {
 		t.Errorf("short: %v", err)
 	}
 	k = o.Chunks[0]
 	k.Index = 1 << 31
-	if err := b.CheckChunk(b.theta, &k, c.Payloads[0]); !errors.Is(err, ErrMalformed) {
+	if err := b.CheckChunk(c.Assignment.Round, b.theta, &k, c.Payloads[0]); !errors.Is(err, ErrMalformed) {
 		t.Errorf("index: %v", err)
 	}
-	if err := b.CheckChunk(b.theta, &o.Chunks[0], nil); !errors.Is(err, ErrMalformed) {
+	if err := b.CheckChunk(c.Assignment.Round, b.theta, &o.Chunks[0], nil); !errors.Is(err, ErrMalformed) {
 		t.Errorf("no payload: %v", err)
 	}
 }

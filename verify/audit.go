@@ -25,6 +25,7 @@ type BlobSource interface {
 // Contribution is one input of a merge: payloads by shard.
 type Contribution struct {
 	Peer     protocol.PeerID
+	Round    uint32
 	Steps    uint32
 	Shards   []uint32 // that it was assigned, empty for all
 	Payloads [][]byte // one for each

@@ -69,7 +69,7 @@ func (a *audit) mergeInput(ctx context.Context) (theta, outer []float32, contrib
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		contributions = append(contributions, Contribution{Peer: r.Peer, Steps: r.Steps, Payloads: payloads,
+		contributions = append(contributions, Contribution{Peer: r.Peer, Round: a.p.Open.Statement.Round, Steps: r.Steps, Payloads: payloads,
 			Shards: shardsOf(a.spec, a.params, a.open, a.p.Open.Statement.Round, r.Peer)})
 	}
 	return theta, outer, contributions, nil

@@ -97,7 +97,8 @@ func (a *audit) replayer(ctx context.Context) (Replayer, error) {
 
 // task gathers what checkChunk needs; it has no shards if a payload is missing.
 func (a *audit) task(ctx context.Context, theta []float32) (*Task, delta.Codec, error) {
-	t := &Task{Spec: a.spec, Params: a.params, Theta: theta, Assignment: protocol.Assignment{Shards: a.shards}}
+	t := &Task{Spec: a.spec, Params: a.params, Theta: theta,
+		Assignment: protocol.Assignment{Run: a.run, Round: a.p.Open.Statement.Round, Shards: a.shards}}
 	codec, err := delta.New(a.spec.Codec)
 	if err != nil {
 		return nil, codec, err

@@ -160,11 +160,12 @@ func checkChunk(t *Task, codec delta.Codec, c *protocol.ChunkOpening) (bad, err 
 			before = bytesFloat(c.Before)
 		}
 	}
-	have, malformed := codec.Chunk(t.Shards[place].Payload, last-first, (lo-first)/ChunkParams)
+	codec = codec.Round(t.Assignment.Run, t.Assignment.Round)
+	have, malformed := codec.Shard(shard).Chunk(t.Shards[place].Payload, last-first, (lo-first)/ChunkParams)
 	if malformed != nil {
 		return fmt.Errorf("payload of shard %d: %w", shard, malformed), nil
 	}
-	want, err := codec.EncodeChunk(nil, u, before, after)
+	want, err := codec.At(int(c.Index)).EncodeChunk(nil, u, before, after)
 	switch {
 	case errors.Is(err, delta.ErrNotFinite), errors.Is(err, delta.ErrRange):
 		return fmt.Errorf("codec chunk %d cannot be encoded: %w", c.Index, err), nil

@@ -33,10 +33,14 @@ type Codec struct {
 	decay       float32
 	vec         *vector // nil on the ref path
 
-	// Of a masked codec, by WithMask.
+	// Of a masked codec, by WithMask or by Round and Shard.
 	seeded bool
 	seed   uint64
 	first  int // chunk of the model that a payload begins with
+
+	shardChunks int    // of a whole shard
+	stagger     uint32 // shards take turns in so many rounds; 0 and 1 for every round
+	round       uint32
 }
 
 // form is how a chunk looks on the wire.
@@ -48,6 +52,7 @@ const (
 	rice
 	eight
 	masked
+	silent // of a shard whose turn it is not, in a round of a run that staggers shards: every chunk is empty
 )
 
 // forms holds what codec.up calls them.
@@ -72,8 +77,9 @@ func newPath(spec protocol.CodecSpec, path string) (Codec, error) {
 	if !ok {
 		return Codec{}, fmt.Errorf("%w: codec.up = %q", ErrSpec, spec.Up)
 	}
-	c := Codec{form: f, bits: 8, vec: vectorFor(path)}
+	c := Codec{form: f, bits: 8, vec: vectorFor(path), shardChunks: spec.ShardParams / ChunkParams, stagger: spec.Stagger}
 	if c.form == dense {
+		c.stagger = 0 // without error feedback nothing can wait for its turn
 		return c, nil
 	}
 	if !(spec.Decay >= 0 && spec.Decay <= 1) {
@@ -180,6 +186,8 @@ func (c Codec) appendChunk(s *scratch, dst []byte, i int, u, before, after []flo
 // pack writes what the form holds of after into s.bits, leaves the rest in after and returns the length.
 func (c Codec) pack(s *scratch, i int, after []float32, top uint32) (int, error) {
 	switch c.form {
+	case silent:
+		return 0, nil
 	case eight:
 		return packBytes(s, c.levelAll(s, after, top)), nil
 	case masked:

@@ -22,6 +22,8 @@ func (c Codec) width(n int) int {
 		return 0
 	}
 	switch c.form {
+	case silent:
+		return 0
 	case dense:
 		return 4 * n
 	case sparse:

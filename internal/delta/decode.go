@@ -4,6 +4,8 @@ package delta
 // form does not write them.
 func (c Codec) unpack(s *scratch, chunk []byte, params int) (entries, error) {
 	switch c.form {
+	case silent:
+		return entries{}, nil
 	case sparse:
 		return c.unpackSparse(s, chunk, params)
 	case rice:
@@ -44,7 +46,10 @@ func (c Codec) AddTo(acc []float32, w float32, payload []byte) error {
 
 // addChunk adds w times chunk i to acc, which is as long.
 func (c Codec) addChunk(s *scratch, acc []float32, w float32, i int, chunk []byte) error {
-	if c.form == dense {
+	switch c.form {
+	case silent:
+		return nil
+	case dense:
 		c.vec.fma(acc, chunk, w)
 		return nil
 	}

@@ -115,6 +115,14 @@
 // For j from c-n to c-1, t is the low 32 bits of its next number times j+1, divided by 2^32; t joins the set, or j if t
 // is in it already. Every set is equally likely, but for a bias below 2^-20.
 //
+// In a run the seed follows from the RunID and the round (Codec.Round), and the first chunk from the shard (Codec.Shard).
+//
+// # Turns
+//
+// With codec.stagger = p above 1 shards take turns: shard k is sent in the rounds r with k mod p = r mod p. In the other
+// rounds its payload has no bytes, every value decodes to +0, and after = fma(decay, before, u), where its magnitude is below
+// 2^-126 +0: the whole pseudo-gradient waits in the error feedback.
+//
 // # Code paths
 //
 // The Go code is the law. On amd64 kernels for AVX2 and AVX-512 (vec.go, asm/) return its bits: accumulation, the search

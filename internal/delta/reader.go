@@ -31,7 +31,11 @@ func (r *Reader) Next() (at []uint16, values []float32, err error) {
 	if err != nil || params == 0 {
 		return nil, nil, err
 	}
-	if r.codec.form == dense {
+	switch r.codec.form {
+	case silent:
+		clear(r.values[:params]) // whoever had them may have written there
+		return nil, r.values[:params], nil
+	case dense:
 		for j := range params {
 			r.values[j] = denseAt(chunk, j)
 		}
