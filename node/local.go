@@ -78,7 +78,7 @@ func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
 		return l, err
 	}
 	for i, t := range cfg.Trainers {
-		c := Config{Key: t.Key, Dir: filepath.Join(cfg.Dir, fmt.Sprintf("trainer-%d", i)), Device: l.Device, Log: cfg.Log, OnEvent: cfg.OnEvent}
+		c := Config{Key: t.Key, Dir: filepath.Join(cfg.Dir, fmt.Sprintf("trainer-%d", i)), Device: l.Device, Log: cfg.Log, OnEvent: cfg.ofTrainer}
 		cfg.edit(&c)
 		tr, err := OpenTrainer(ctx, TrainerConfig{
 			Config: c,
@@ -90,6 +90,13 @@ func StartLocal(ctx context.Context, cfg LocalConfig) (l *Local, err error) {
 		l.Trainers = append(l.Trainers, tr)
 	}
 	return l, nil
+}
+
+// ofTrainer passes on a trainer's event, unless it is a warning about the whole run, which the founder gives.
+func (cfg *LocalConfig) ofTrainer(e Event) {
+	if cfg.OnEvent != nil && e.Kind != EventFew {
+		cfg.OnEvent(e)
+	}
 }
 
 // startAggregators starts the founder and, as soon as its link is known, the others: the founder waits for them.
