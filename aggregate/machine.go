@@ -204,6 +204,8 @@ func (m *Machine) tick(t *Tick) error {
 		return refuse(ErrDuplicate, "tick at %d ms", t.UnixMilli)
 	case t.UnixMilli < m.s.Now:
 		return refuse(ErrLate, "tick at %d ms, logged time is %d ms", t.UnixMilli, m.s.Now)
+	case t.UnixMilli > m.LastTick():
+		return refuse(ErrEarly, "tick at %d ms, logged time is %d ms and may be %d next", t.UnixMilli, m.s.Now, m.LastTick())
 	}
 	m.s.Now = t.UnixMilli
 	if m.s.Since == 0 {
@@ -220,6 +222,16 @@ func (m *Machine) tick(t *Tick) error {
 
 // LoggedMilli returns the logged time in milliseconds since 1970, 0 before the first Tick.
 func (m *Machine) LoggedMilli() int64 { return m.s.Now }
+
+// LastTick returns the latest time that the next Tick may have, in milliseconds since 1970: twice the longest deadline from
+// the one before. More ends nothing that this does not, and a leader that lies could move the time where none can follow.
+func (m *Machine) LastTick() int64 {
+	if m.s.Now == 0 {
+		return maxMilli
+	}
+	d := m.cfg.Spec.Deadlines
+	return min(maxMilli, m.s.Now+2*max(d.TrainFor(), d.RevealFor(), d.CheckFor()).Milliseconds())
+}
 
 // maxMilli keeps deadlines far from overflow: the year 9999.
 const maxMilli = 253402300799999

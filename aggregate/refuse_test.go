@@ -97,6 +97,7 @@ func TestRefusals(t *testing.T) {
 		{"tick beyond time", nil, func(p *play) []byte { return aggregate.TickRecord(1 << 62) }, aggregate.ErrInvalid},
 		{"tick again", func(p *play) { p.tick(5) }, func(p *play) []byte { return aggregate.TickRecord(5000) }, aggregate.ErrDuplicate},
 		{"tick back", func(p *play) { p.tick(5) }, func(p *play) []byte { return aggregate.TickRecord(4999) }, aggregate.ErrLate},
+		{"tick far ahead", func(p *play) { p.tick(5) }, func(p *play) []byte { return aggregate.TickRecord(p.m.LastTick() + 1) }, aggregate.ErrEarly},
 
 		{"join of another run", nil, func(p *play) []byte {
 			return aggregate.JoinRecord(protocol.Sign(stranger, protocol.Join{Peer: stranger.ID(), Payout: protocol.Address{1}, Nonce: 1}))

@@ -83,6 +83,7 @@ func (r *Replica) ticker() {
 func (r *Replica) tickDue() (now int64, due bool) {
 	now = r.time.now()
 	r.Read(func(m *aggregate.Machine) {
+		now = min(now, m.LastTick())
 		deadline, ok := m.Deadline()
 		due = ok && now > m.LoggedMilli() && now >= deadline.UnixMilli()
 	})
