@@ -46,6 +46,16 @@ func TestLocalRun(t *testing.T) {
 			}
 		}
 	})
+	t.Run("dead aggregator", func(t *testing.T) { // nobody has more to tell, and one does not answer
+		m := &l.Aggregators[0].member
+		dead := protocol.DeriveKey(1, "dead").ID()
+		if err := m.catchUp(ctx, []protocol.PeerID{dead, cfg.Aggregators[1].ID()}); err != nil {
+			t.Errorf("catching up: %v", err)
+		}
+		if m.catchUp(ctx, []protocol.PeerID{dead}) == nil {
+			t.Error("caught up from nobody")
+		}
+	})
 	t.Run("few", func(t *testing.T) { // three peers, and two once the cheat is out
 		said := rec.of(EventFew)
 		if len(said) != 2 || said[0].Count != peers || said[0].Round != 0 || said[1].Count != peers-1 {

@@ -158,9 +158,10 @@ func (m *member) learn(s *protocol.SignedStatement) {
 }
 
 // catchUp fetches and verifies the statements that are missing here, from the first peer that has any. It asks them in
-// random order, so that one which stalls or holds back delays it now and then only.
+// random order, so that one which stalls or holds back delays it now and then only, and fails if none answers.
 func (m *member) catchUp(ctx context.Context, peers []protocol.PeerID) error {
 	var last error
+	answered := false
 	peers = slices.Clone(peers)
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, p := range peers {
@@ -168,13 +169,16 @@ func (m *member) catchUp(ctx context.Context, peers []protocol.PeerID) error {
 			continue
 		}
 		n, err := m.catchUpFrom(ctx, p)
-		if err != nil {
-			last = err
-			continue
-		}
-		if n > 0 {
+		if err == nil && n > 0 {
 			return nil
 		}
+		if err != nil {
+			last = err
+		}
+		answered = answered || err == nil || n > 0
+	}
+	if answered {
+		return nil
 	}
 	return last
 }
