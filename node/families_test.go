@@ -70,7 +70,7 @@ func TestTemplatesRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%s: %v -> %v", template.Name, before, after)
-			if after.Loss >= 0.98*before.Loss { // 48 steps, of which text sends one value of 64
+			if after.Loss >= 0.97*before.Loss { // 48 steps
 				t.Errorf("the held-out score went from %v to %v", before, after)
 			}
 			for i, tr := range l.Trainers {

@@ -127,3 +127,10 @@ func (r *simRun) blobBytes(sent bool) (sum uint64) {
 	}
 	return sum
 }
+
+// homeCodec is for home lines: up 200 times below dense float32, down 50 times (go run ./bench run bytes-per-peer). Aggregators
+// owe the whole of what they leave out.
+func homeCodec() protocol.CodecSpec {
+	return protocol.CodecSpec{Up: "rice", TopK: 64, ValueBits: 2, Decay: 0.95, ShardParams: 1 << 21,
+		Down: "rice", DownTopK: 320, DownValueBits: 2, DownDecay: 1}
+}

@@ -26,13 +26,6 @@ func DefaultSpec() protocol.RunSpec {
 	}
 }
 
-// homeCodec is for home lines: up 200 times below dense float32, down 50 times (go run ./bench run bytes-per-peer). What that
-// costs in loss, docs/loss-parity.md tells. Aggregators owe the whole of what they leave out.
-func homeCodec() protocol.CodecSpec {
-	return protocol.CodecSpec{Up: "rice", TopK: 64, ValueBits: 2, Decay: 0.95, ShardParams: 1 << 21,
-		Down: "rice", DownTopK: 320, DownValueBits: 2, DownDecay: 1}
-}
-
 // DemoSpec is the demonstration's run: DefaultSpec at a length that two cores train in minutes. It has too few peers for a
 // rule to outvote any, so it merges by the rule that is the mean but for a cap.
 func DemoSpec(seed uint64, rounds, peers uint32) protocol.RunSpec {

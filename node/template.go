@@ -21,7 +21,7 @@ type Template struct {
 // Templates lists the templates, the default one first.
 func Templates() []Template {
 	return []Template{
-		{"llama", "Newton's Opticks from the Go installation, byte by byte; --data names text files", textSpec()},
+		{"llama", "Newton's Opticks from the Go installation, byte by byte; --data names text files", DefaultSpec()},
 		{"tokens", "the same text as tokens of 2 bytes: its 768 most frequent words, and bytes for the rest; --data names files of\n" +
 			"# little-endian tokens (data.tokenizer u16le or u32le), each below model.vocab", tokensSpec()},
 		{"mlp-classifier", "generated images of digits; --data names a CSV table (its last column, or --target, is the class) or IDX files of\n" +
@@ -33,16 +33,9 @@ func Templates() []Template {
 	}
 }
 
-// textSpec is the default run on home lines.
-func textSpec() protocol.RunSpec {
-	s := DefaultSpec()
-	s.Codec = homeCodec()
-	return s
-}
-
 // tokensSpec is a Llama with shared key and value heads and a tied head on tokens of two bytes.
 func tokensSpec() protocol.RunSpec {
-	s := textSpec()
+	s := DefaultSpec()
 	s.Name = "first-tokens"
 	s.Model = protocol.ModelSpec{Family: "llama", Dim: 96, Layers: 2, Heads: 4, KVHeads: 2, FFN: 256, Vocab: 1024, Context: 64,
 		NormEps: 1e-5, RopeTheta: 10000, Tied: true}
@@ -94,7 +87,7 @@ func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 	if err := protocol.ParseTOML(name, text, &given); err != nil {
 		return given, err
 	}
-	spec, best := textSpec(), 0
+	spec, best := DefaultSpec(), 0
 	for _, t := range Templates() {
 		like := 0
 		if t.Spec.Model.Family == given.Model.Family {
@@ -117,6 +110,8 @@ func ParseSpec(name string, text []byte) (protocol.RunSpec, error) {
 const specHeader = `# A run spec. Keys left out keep the values below; docs/protocol.md explains each key. founder and data are filled in
 # by "drystone launch" from the key and --data. Without --data this run trains on
 # %s.
+# On slow home lines add, under [codec], up = "rice", top_k = 64, shard_params = 2097152, down = "rice", down_top_k = 320,
+# down_value_bits = 2, down_decay = 1.0: 200 times fewer bytes than dense float32 up, 50 times down, a higher loss in short runs.
 # For machines that sleep now and then add "grace = true" under [verify]: the first absence costs its rounds' pay only.
 
 `
