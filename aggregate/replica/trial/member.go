@@ -165,8 +165,12 @@ func (m *member) dieNow(r *replica.Replica, phase string, round uint32) {
 
 // work plays the trainers and does this member's duties, until ctx ends.
 func (m *member) work(ctx context.Context, r *replica.Replica) {
+	var failed atomic.Bool // trainers propose at the same time
 	propose := func(record []byte) {
 		err := r.Propose(ctx, record)
+		if err != nil {
+			failed.Store(true)
+		}
 		if err == nil {
 			m.ack(record)
 		} else if ctx.Err() == nil && r.Err() == nil && !errors.Is(err, aggregate.ErrRefused) {
@@ -207,12 +211,20 @@ func (m *member) work(ctx context.Context, r *replica.Replica) {
 			ended = true
 			m.end(r, v)
 		}
+		var again <-chan time.Time
+		if failed.Swap(false) { // a new leader may refuse what it has not applied all before of, and nobody else owe anything
+			again = time.After(retryDuty)
+		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
 		}
 	}
 }
+
+// retryDuty is the pause before a duty that failed is tried again, as in a node.
+const retryDuty = time.Second
 
 // promise writes down what a record signs, as a node does. No member of a trial is ever asked for a contradiction, so a
 // refusal of one is a mistake.

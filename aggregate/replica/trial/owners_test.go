@@ -11,11 +11,11 @@ import (
 // stay away until others took their shards over and the round is certified. No acknowledged record is lost, no round
 // certified twice, and the outcome is that of the undisturbed run (docs/adr/0015, 0023).
 func TestKillOwners(t *testing.T) {
-	kills, rounds := 6, uint32(18)
+	kills, rounds := 6, uint32(14)
 	if *long {
-		kills, rounds = 36, 120
+		kills, rounds = 24, 80
 	}
-	c, ctx := start(t, rounds, func(o *Options) { o.Shards, o.Check = 6, 86400 })
+	c, ctx := start(t, rounds, func(o *Options) { o.Shards, o.Check = 10, 86400 })
 	begin := time.Now()
 	for n := range kills {
 		duty := []string{"gather", "sums", "shard"}[n%3]
