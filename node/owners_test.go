@@ -57,7 +57,13 @@ func TestOwnersMergeAsAllDo(t *testing.T) {
 					for _, a := range l.Aggregators {
 						heard, shards = append(heard, a.heard.Load()), append(shards, owned(a))
 					}
-					roots = modelRoots(t, l.Aggregators[0].history)
+					// Its log may say that the run is over before its chain has the last statement.
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					defer cancel()
+					awaitChain(t, ctx, l.Aggregators[0], "every certificate", func(h *history) bool {
+						roots = modelRoots(t, h)
+						return len(roots) >= 2*rounds
+					})
 				})
 				return roots, heard, shards
 			}

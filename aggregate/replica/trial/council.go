@@ -23,9 +23,12 @@ type Options struct {
 	Command func() *exec.Cmd // starts a process that calls Main with its standard streams
 	Rounds  uint32
 	Check   uint32             // seconds that a verifier has; 0 for 5. Where nobody is away, but all are slow, more
+	Shards  int                // that have 3 owners each among 5 members; 0 for 4 members that all own everything
 	Log     func(string)       // what members write to standard error; nil for none
 	DirOf   func(i int) string // where member i keeps its data; nil for a directory in Dir
 }
+
+func (o *Options) plan() plan { return plan{Rounds: o.Rounds, Check: o.Check, Shards: o.Shards} }
 
 // Council is a running trial. Its methods are for one goroutine.
 type Council struct {
@@ -52,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Council, error) {
 	if o.Check == 0 {
 		o.Check = checkIn
 	}
-	c := &Council{opts: o, world: newWorld(o.Rounds, o.Check), events: make(chan Event, 1024), acked: map[string]bool{}, ends: map[int]End{}}
+	c := &Council{opts: o, world: newWorld(o.plan()), events: make(chan Event, 1024), acked: map[string]bool{}, ends: map[int]End{}}
 	c.procs = make([]*process, len(c.world.Aggs))
 	for i := range c.procs {
 		if err := c.launch(ctx, i); err != nil {
@@ -85,7 +88,7 @@ func (c *Council) launch(ctx context.Context, i int) error {
 		p.err = cmd.Wait()
 		close(p.exited)
 	})
-	if err := c.send(i, setup{Dir: c.dir(i), Member: i, Rounds: c.opts.Rounds, Check: c.opts.Check}); err != nil {
+	if err := c.send(i, setup{plan: c.opts.plan(), Dir: c.dir(i), Member: i}); err != nil {
 		return err
 	}
 	_, err = c.Await(ctx, func(e Event) bool { return e.Member == i && e.Kind == kindUp })
@@ -216,18 +219,22 @@ func (c *Council) Leader(ctx context.Context) (int, error) {
 
 // KillLeaderIn has the leader kill itself, as by kill -9, at the moment at which it enters a phase, and returns who it was.
 func (c *Council) KillLeaderIn(ctx context.Context, phase string) (int, error) {
-	e, err := c.killLeaderIn(ctx, phase)
+	e, err := c.kill(ctx, death{Phase: phase, Leads: true})
 	return e.Member, err
 }
 
-func (c *Council) killLeaderIn(ctx context.Context, phase string) (Event, error) {
-	c.sendAll(command{Die: &phase})
+// kill has the first of some members that a death comes to kill itself: of all, if none are named.
+func (c *Council) kill(ctx context.Context, d death, members ...int) (Event, error) {
+	for i := range c.procs {
+		if len(members) == 0 || slices.Contains(members, i) {
+			c.send(i, command{Die: &d})
+		}
+	}
 	e, err := c.Await(ctx, func(e Event) bool { return e.Kind == kindDying })
 	if err != nil {
 		return Event{}, err
 	}
-	none := ""
-	c.sendAll(command{Die: &none})
+	c.sendAll(command{Die: &death{}})
 	return e, c.gone(ctx, e.Member)
 }
 

@@ -7,6 +7,8 @@
 //	err = c.Finish(ctx)                                                               // what every member ended with
 //
 // go test does each of these things once or twice; with -long it kills 300 leaders, and more of the rest, in half an hour.
+// With Options.Shards the shards have owners, fewer than there are members, and owners are killed in the middle of their part of a
+// round; the deadlines at which others take over pass on command, so that no test waits for them, or misses one.
 //
 // A member is a gossip.Host, a replica.Replica and a verify.Log, and does what its machine says it owes, as a node does.
 // Training, merging and checks are those of package aggtest: hashes with real signatures. Every member plays every trainer

@@ -6,11 +6,9 @@ import (
 
 // setup is the first line that a member reads, as JSON.
 type setup struct {
+	plan
 	Dir    string
 	Member int // place among the aggregators
-	Rounds uint32
-	Check  uint32 // seconds that a verifier has
-	Lead   string // the phase in which the member kills itself if it leads; "" for none
 }
 
 // Event is a line that a member writes.

@@ -44,7 +44,7 @@ func failovers(ctx context.Context, o FailoverOptions, dir string, kills, first 
 		if err := c.further(ctx, 1); err != nil {
 			return took, err
 		}
-		death, err := c.killLeaderIn(ctx, order[(first+n)%len(order)])
+		death, err := c.kill(ctx, death{Phase: order[(first+n)%len(order)], Leads: true})
 		if err != nil {
 			return took, err
 		}

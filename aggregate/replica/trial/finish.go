@@ -23,7 +23,7 @@ func (c *Council) Finish(ctx context.Context) error {
 	if err := c.Close(); err != nil {
 		return err
 	}
-	want, err := undisturbed(c.opts.Rounds, c.opts.Check)
+	want, err := undisturbed(c.opts.plan())
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,8 @@ type member struct {
 	kept   *replica.Promises
 
 	replica atomic.Pointer[replica.Replica] // nil until it is open
-	die     atomic.Pointer[string]          // the phase to die in
-	broken  chan error                      // the transparency log could not be written; capacity 1
+	die     atomic.Pointer[death]
+	broken  chan error // the transparency log could not be written; capacity 1
 
 	out sync.Mutex // serialises events
 	enc *json.Encoder
@@ -61,8 +62,8 @@ func Main(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("setup: %w", err)
 	}
-	m.die.Store(&m.Lead)
-	m.w = newWorld(m.Rounds, m.Check)
+	m.die.Store(&death{})
+	m.w = newWorld(m.plan)
 	m.key = m.w.Aggs[m.Member]
 	m.faults = faultnet.New(uint64(m.Member))
 	if m.tlog, err = verify.OpenLog(filepath.Join(m.Dir, "log")); err != nil {
@@ -139,22 +140,37 @@ func (m *member) applied(a replica.Applied) {
 		return
 	}
 	m.phase, m.round = phase, round
-	leader, ok := r.Leader()
-	leads := ok && leader == m.key.ID()
-	if leads && phase == *m.die.Load() {
-		m.say(Event{Kind: kindDying, Phase: phase, Round: round, Nano: time.Now().UnixNano()})
-		if me, err := os.FindProcess(os.Getpid()); err == nil {
-			me.Kill()
-			select {} // until it arrives
-		}
+	if m.die.Load().Phase == phase {
+		m.dieNow(r, phase, round)
 	}
-	m.say(Event{Kind: kindPhase, Phase: phase, Round: round, Leads: leads})
+	m.say(Event{Kind: kindPhase, Phase: phase, Round: round, Leads: m.leads(r)})
+}
+
+func (m *member) leads(r *replica.Replica) bool {
+	leader, ok := r.Leader()
+	return ok && leader == m.key.ID()
+}
+
+// dieNow kills this process, unless it was to lead and does not.
+func (m *member) dieNow(r *replica.Replica, phase string, round uint32) {
+	if m.die.Load().Leads && !m.leads(r) {
+		return
+	}
+	m.say(Event{Kind: kindDying, Phase: phase, Round: round, Nano: time.Now().UnixNano()})
+	if me, err := os.FindProcess(os.Getpid()); err == nil {
+		me.Kill()
+		select {} // until it arrives
+	}
 }
 
 // work plays the trainers and does this member's duties, until ctx ends.
 func (m *member) work(ctx context.Context, r *replica.Replica) {
+	var failed atomic.Bool // trainers propose at the same time
 	propose := func(record []byte) {
 		err := r.Propose(ctx, record)
+		if err != nil {
+			failed.Store(true)
+		}
 		if err == nil {
 			m.ack(record)
 		} else if ctx.Err() == nil && r.Err() == nil && !errors.Is(err, aggregate.ErrRefused) {
@@ -175,7 +191,12 @@ func (m *member) work(ctx context.Context, r *replica.Replica) {
 		if v.Phase == aggregate.PhaseTrain {
 			m.inParallel(records, propose)
 		}
+		did := ""
 		for _, d := range duties {
+			kind, _, _ := strings.Cut(d.Key(), "/")
+			if kind == did && kind == m.die.Load().Duty {
+				m.dieNow(r, v.Phase.String(), v.Round)
+			}
 			record := m.w.Discharge(m.key, d)
 			if err := m.promise(d, record); err != nil {
 				if !errors.Is(err, aggregate.ErrLate) {
@@ -184,17 +205,26 @@ func (m *member) work(ctx context.Context, r *replica.Replica) {
 				continue
 			}
 			propose(record)
+			did = kind
 		}
 		if !ended && v.Phase == aggregate.PhaseFinished && v.Checkpoint != nil && v.Checkpoint.Size == v.LogSize {
 			ended = true
 			m.end(r, v)
 		}
+		var again <-chan time.Time
+		if failed.Swap(false) { // a new leader may refuse what it has not applied all before of, and nobody else owe anything
+			again = time.After(retryDuty)
+		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
 		}
 	}
 }
+
+// retryDuty is the pause before a duty that failed is tried again, as in a node.
+const retryDuty = time.Second
 
 // promise writes down what a record signs, as a node does. No member of a trial is ever asked for a contradiction, so a
 // refusal of one is a mistake.
@@ -260,11 +290,14 @@ func (m *member) end(r *replica.Replica, v aggregate.View) {
 	m.say(Event{Kind: kindEnd, End: e})
 }
 
-// jumpyClock is a time of day that jumps on command.
+// jumpyClock is a time of day that jumps, and time that passes at once, on command.
 type jumpyClock struct {
-	start time.Time
-	off   atomic.Int64
+	start  time.Time
+	off    atomic.Int64
+	passed atomic.Int64
 }
 
-func (c *jumpyClock) Now() time.Time         { return time.Now().Add(time.Duration(c.off.Load())) }
-func (c *jumpyClock) Elapsed() time.Duration { return time.Since(c.start) }
+func (c *jumpyClock) Now() time.Time { return time.Now().Add(time.Duration(c.off.Load())) }
+func (c *jumpyClock) Elapsed() time.Duration {
+	return time.Since(c.start) + time.Duration(c.passed.Load())
+}

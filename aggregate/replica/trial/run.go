@@ -15,14 +15,34 @@ const trainers = 3
 // checkIn is how many seconds a verifier has, if Options say nothing.
 const checkIn uint32 = 5
 
+// ownerHour is deadlines.reveal of a run whose shards have owners.
+const ownerHour = 3600
+
+// plan is what the processes of a trial have to know of their run.
+type plan struct {
+	Rounds uint32
+	Check  uint32 // seconds that a verifier has
+	Shards int    // that have 3 owners each among 5 members; 0 for 4 members that all own everything
+}
+
 // newWorld is the run that all processes of a trial take part in. Its deadlines for trainers never pass, so that no outage
 // costs a contribution. A check that its verifier does not do in time, in so many seconds, passes on to the next, as long as
-// one of the four does it in time, or the outcome is another: a member that is away holds the run up for that long at most.
-func newWorld(rounds uint32, check uint32) *aggtest.World {
-	return aggtest.New(func(s *protocol.RunSpec) {
-		s.Train.Rounds, s.Payout.EpochRounds = rounds, 10
-		s.Deadlines = protocol.DeadlineSpec{Train: 86400, Reveal: 86400, Check: check}
+// one of them does it in time, or the outcome is another: a member that is away holds the run up for that long at most.
+//
+// Where shards have owners, an hour of the logged time is the deadline for reveals, which passes on command (member.pass).
+func newWorld(p plan) *aggtest.World {
+	w := aggtest.New(func(s *protocol.RunSpec) {
+		s.Train.Rounds, s.Payout.EpochRounds = p.Rounds, 10
+		s.Deadlines = protocol.DeadlineSpec{Train: 86400, Reveal: 86400, Check: p.Check}
+		if p.Shards > 0 {
+			s.Deadlines.Reveal = ownerHour
+			s.Quorum = protocol.QuorumSpec{Aggregators: 5, Threshold: 3}
+		}
 	})
+	if p.Shards > 0 {
+		w.Ownership, w.Params = true, p.Shards*w.Spec.Codec.ShardParams-100
+	}
+	return w
 }
 
 // commits returns what the trainers of the current round commit, and makes the world know their contributions, which
@@ -75,10 +95,12 @@ func outcome(v aggregate.View) (protocol.Digest, error) {
 }
 
 // Undisturbed plays the run on one machine, without a network, a disk or a fault, and returns its outcome.
-func Undisturbed(rounds uint32) (protocol.Digest, error) { return undisturbed(rounds, checkIn) }
+func Undisturbed(rounds uint32) (protocol.Digest, error) {
+	return undisturbed(plan{Rounds: rounds, Check: checkIn})
+}
 
-func undisturbed(rounds uint32, check uint32) (protocol.Digest, error) {
-	w := newWorld(rounds, check)
+func undisturbed(p plan) (protocol.Digest, error) {
+	w := newWorld(p)
 	m, err := aggregate.New(w.Config())
 	if err != nil {
 		return protocol.Digest{}, err
