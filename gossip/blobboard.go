@@ -46,6 +46,7 @@ type source struct {
 	flying map[int]*asked
 	until  time.Time // it asked us to wait
 	misses int
+	owed   int  // one more than a piece that it has not given since it last said what it has; 0 for none
 	counts bool // its pieces are in holders
 }
 
@@ -222,11 +223,15 @@ func (f *fetch) pause(s *source, d time.Duration) {
 	s.depth = max(s.depth/2, 1)
 }
 
-// missed counts a piece that a source did not have, and reports whether that is forgiven. It is asked again what it has.
-func (f *fetch) missed(s *source) bool {
-	f.h.blobs.conduct.blame(s.id, pointsMissing)
+// missed counts a piece that a source did not have, and reports whether that is forgiven. It is asked again what it has: see
+// ask. Requests that were under way together are one broken word.
+func (f *fetch) missed(s *source, i int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.owed == 0 {
+		s.owed = i + 1
+		f.h.blobs.conduct.blame(s.id, pointsMissing)
+	}
 	s.misses++
 	f.uncount(s)
 	s.set = newPieceSet(pieces(s.size))

@@ -40,8 +40,13 @@ func (f *fetch) draw(ctx context.Context, s *source) {
 	}
 }
 
-// ask asks a source what it has.
+// ask asks a source what it has. One that has just not given a piece and says again that it has it is blamed for that, since
+// it is found out so even where the others give all before its turn comes again. A peer that is putting a blob in its place
+// may do so once.
 func (f *fetch) ask(ctx context.Context, s *source) error {
+	f.mu.Lock()
+	owed := s.owed
+	f.mu.Unlock()
 	resp, err := f.h.callSlowly(ctx, s.id, haveCall, f.d[:], maxHave, nil)
 	if err != nil {
 		return err
@@ -49,6 +54,9 @@ func (f *fetch) ask(ctx context.Context, s *source) error {
 	h, err := decodeHave(resp)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrBadBlob, err)
+	}
+	if owed > 0 && owed <= pieces(h.size) && h.has(owed-1) {
+		f.h.blobs.conduct.blame(s.id, pointsRepeated)
 	}
 	return f.learn(s, h)
 }
@@ -66,7 +74,7 @@ func (f *fetch) learn(s *source, h have) error {
 		return fmt.Errorf("%w: now %d bytes, before %d", ErrBadBlob, h.size, s.size)
 	}
 	f.uncount(s)
-	s.asked, s.have = time.Now(), h
+	s.asked, s.have, s.owed = time.Now(), h, 0
 	f.count(s)
 	return nil
 }
@@ -76,13 +84,15 @@ func (f *fetch) request(ctx context.Context, s *source, a *asked, i int) {
 	began := time.Now()
 	r, err := f.askPiece(ctx, s, a, i)
 	defer f.changed.fire()
+	var remote *RemoteError
 	if f.land(s, i) { // another source was faster
 		if errors.Is(err, ErrStalled) {
 			f.h.blobs.conduct.blame(s.id, pointsStalled)
+		} else if errors.As(err, &remote) && remote.Code == CodeNotFound {
+			f.missed(s, i)
 		}
 		return
 	}
-	var remote *RemoteError
 	switch {
 	case err == nil && r.wait > 0:
 		f.pause(s, min(r.wait, maxHint))
@@ -90,7 +100,7 @@ func (f *fetch) request(ctx context.Context, s *source, a *asked, i int) {
 		f.store(s, r.proven, time.Since(began))
 	case errors.As(err, &remote) && remote.Code == CodeBusy:
 		f.pause(s, fetchTick)
-	case errors.As(err, &remote) && remote.Code == CodeNotFound && f.missed(s):
+	case errors.As(err, &remote) && remote.Code == CodeNotFound && f.missed(s, i):
 		f.pause(s, fetchTick)
 	default:
 		f.fail(ctx, s, err)

@@ -16,15 +16,16 @@ import (
 // Messages cost so little that only many of them count: a neighbour that is behind forwards what it takes for new, at most
 // some statements of each round that it lacks, and a busy one may send a burst beyond its rate.
 const (
-	pointsLied    = 100  // data that does not match the digest, a malformed answer
-	pointsStalled = 30   // a request or a response that stopped moving
-	pointsMissing = 10   // a piece that it said it had
-	pointsStale   = 0.5  // a message of its own to a round long over
-	pointsPassed  = 0.05 // another's message to a round long over
-	pointsFlood   = 0.01 // a message beyond its rate
-	shunAt        = 50
-	conductHalf   = 2 * time.Minute
-	maxConduct    = 4096 // peers remembered
+	pointsLied     = 100  // data that does not match the digest, a malformed answer
+	pointsStalled  = 30   // a request or a response that stopped moving
+	pointsMissing  = 10   // a piece that it said it had
+	pointsRepeated = 30   // the same piece, which it says again that it has
+	pointsStale    = 0.5  // a message of its own to a round long over
+	pointsPassed   = 0.05 // another's message to a round long over
+	pointsFlood    = 0.01 // a message beyond its rate
+	shunAt         = 50
+	conductHalf    = 2 * time.Minute
+	maxConduct     = 4096 // peers remembered
 )
 
 // conduct remembers the points of peers.

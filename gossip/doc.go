@@ -78,7 +78,7 @@
 //
 //	100    data that does not match its digest, or a malformed answer, in the blob exchange
 //	30     a stalled stream there
-//	10     a piece that it said it had and does not give
+//	10     a piece that it said it had and does not give; 30 more for saying again that it has it
 //	0.5    a message of its own to a round long over (verdict Stale); 0.05 for passing on another's
 //	0.01   a message beyond its rate
 //

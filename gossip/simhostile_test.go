@@ -22,15 +22,15 @@ var badDonors = []struct {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}, true},
-	{"has nothing", func(context.Context) ([]byte, error) { return nil, Errorf(CodeNotFound, "no") }, false},
+	{"has nothing", func(context.Context) ([]byte, error) { return nil, Errorf(CodeNotFound, "no") }, true},
 	{"is always busy", func(context.Context) ([]byte, error) {
 		return pieceReply{wait: maxHint, have: have{size: 24 * pieceSize}}.append(nil), nil
 	}, false},
 	{"fails", func(context.Context) ([]byte, error) { return nil, fmt.Errorf("no reason given") }, false},
 }
 
-// Bad donors, as many of each kind as there are good ones, delay a fetch by less than a second, and those that lie or stall are
-// shunned from then on: neither asked nor served.
+// Bad donors, as many of each kind as there are good ones, delay a fetch by less than a second, and those that lie, stall or
+// say again that they have what they do not give are shunned from then on: neither asked nor served.
 func TestBadDonors(t *testing.T) {
 	blob := randomBlob(8, 24*pieceSize)
 	d := protocol.MerkleRoot(blob)
