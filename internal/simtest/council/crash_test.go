@@ -22,7 +22,7 @@ func statements(chain []protocol.SignedStatement) (all []protocol.Digest) {
 }
 
 // Crash at any point, the leader's or a follower's, with and without a restart: the run finishes with the statements of
-// the undisturbed one (issue: "survive crashes"; design, section 5: "Raft tolerates crashes").
+// the undisturbed one (design, section 5: "Raft tolerates crashes").
 func TestCrashAtAnyPoint(t *testing.T) {
 	undisturbed := New(Setup{Seed: 1, Links: calm})
 	if !undisturbed.Run(limit) {
