@@ -6,7 +6,7 @@
 //	m, err := aggregate.New(cfg)
 //	fx, err := m.Apply(record)      // a *Refusal changes nothing, and is the same on every replica
 //	for _, d := range m.Duties(me)  // what this aggregator owes now, from the state alone: so it survives a restart
-//	t, ok := m.Deadline()           // propose TickRecord(now) once now >= t
+//	t, ok := m.Deadline()           // propose TickRecord(min(now, m.LastTick())) once now >= t
 //
 // # Trust
 //

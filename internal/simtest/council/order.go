@@ -89,7 +89,7 @@ func (o *order) watch() {
 	}
 	m := o.leader.machine
 	if deadline, ok := m.Deadline(); ok && now.UnixMilli() > m.LoggedMilli() && !now.Before(deadline) {
-		o.propose(o.leader, aggregate.TickRecord(now.UnixMilli()))
+		o.propose(o.leader, aggregate.TickRecord(min(now.UnixMilli(), m.LastTick())))
 	}
 }
 
