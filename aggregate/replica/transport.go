@@ -30,7 +30,7 @@ type transport struct {
 	in                     chan raft.RPC              // to Raft
 	done                   chan struct{}              // closed by Close
 
-	turn sync.Mutex // held from a request's check until Raft has answered, so that nothing moves between
+	turn chan struct{} // holds one from a request's check until Raft has answered, so that nothing moves between
 
 	gate sync.RWMutex // held for reading by each heartbeat
 	shut bool
@@ -46,7 +46,7 @@ const waitForMachine = 100 * time.Millisecond
 var errNotMember = errors.New("not a member")
 
 func newTransport(self protocol.PeerID, streams Streams, logger hclog.Logger, c *check) *transport {
-	t := &transport{check: c, logger: logger, in: make(chan raft.RPC), done: make(chan struct{}), callers: map[protocol.PeerID]*caller{}}
+	t := &transport{check: c, logger: logger, in: make(chan raft.RPC), turn: make(chan struct{}, 1), done: make(chan struct{}), callers: map[protocol.PeerID]*caller{}}
 	t.layer = newLayer(self, streams, func(far net.Conn) { t.accept(self, far) })
 	t.NetworkTransport = t.newNetwork(t.layer)
 	return t
@@ -125,8 +125,12 @@ func (t *transport) receive(from protocol.PeerID, rpc raft.RPC) {
 
 // pass hands a request that passes the check to Raft and its answer back. It reports whether a part was put off.
 func (t *transport) pass(from protocol.PeerID, rpc raft.RPC) (put bool) {
-	t.turn.Lock()
-	defer t.turn.Unlock()
+	select {
+	case t.turn <- struct{}{}:
+	case <-t.done:
+		return false
+	}
+	defer func() { <-t.turn }()
 	dropped, err := t.check.request(from, rpc.Command)
 	if err != nil {
 		t.refuse(from, rpc, err)
